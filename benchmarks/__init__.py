@@ -1,0 +1,1 @@
+"""What `objabn bench` runs."""

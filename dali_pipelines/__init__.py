@@ -1,0 +1,1 @@
+"""The DALI graphs: clip plan to Batch, on GPU or CPU."""

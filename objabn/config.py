@@ -1,0 +1,281 @@
+"""The settings of a run: frozen dataclasses with a docstring under each field, JSON both ways, `--set` by name."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SettingValue = bool | int | float | str | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Which clips are seen, and how they are cut out of the videos."""
+
+    dataset: str = "ucf101"
+    """Name or folder of a packed dataset."""
+    fold: int = 1
+    """Official split, 1-based."""
+    clip_frames: int = 16
+    """Frames of a clip."""
+    stride_frames: int = 4
+    """Distance between neighbouring frames of a clip; videos too short repeat their last frame."""
+    short_side: tuple[int, int] = (256, 320)
+    """Training: the short side is drawn uniformly from this range of pixels, both ends included."""
+    eval_short_side: int = 256
+    """Evaluation: the short side in pixels."""
+    crop_size: int = 224
+    """Side of the square crop in pixels: random in training, central in evaluation."""
+    flip_probability: float = 0.5
+    """Chance of a horizontal flip in training; 0 where left and right have a meaning."""
+    val_fraction: float = 0.0
+    """Part of the training groups held out as the subset `val`."""
+    loader: Literal["dali", "reader"] = "dali"
+    """`dali`, or `reader`: the same batches from PyAV and PyTorch, without DALI."""
+    decode: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where DALI decodes; `auto` takes the GPU where the run has one."""
+    threads: int = 0
+    """Threads of the loader; 0 takes one per core of this process."""
+    prefetch: int = 2
+    """Batches prepared ahead."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot give a clip."""
+        check("data.clip_frames", self.clip_frames, self.clip_frames >= 1, "at least 1")
+        check("data.stride_frames", self.stride_frames, self.stride_frames >= 1, "at least 1")
+        low, high = self.short_side
+        check("data.short_side", self.short_side, self.crop_size <= low <= high, f"low <= high, low >= crop_size={self.crop_size}")
+        check("data.eval_short_side", self.eval_short_side, self.eval_short_side >= self.crop_size, f"at least crop_size={self.crop_size}")
+        check("data.flip_probability", self.flip_probability, 0 <= self.flip_probability <= 1, "a number in [0, 1]")
+        check("data.val_fraction", self.val_fraction, 0 <= self.val_fraction < 1, "a number in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """The network. `objabn.create_model` takes the same names."""
+
+    backbone: str = "x3d_m"
+    """One of `objabn models`."""
+    system: Literal["abn", "object_abn"] = "object_abn"
+    """Which published attention system sits in the backbone."""
+    heads: int = 1
+    """Attention maps: 1 is M_o; 3 is M_u, M_o, M_b; further ones are free."""
+    weights: str = "kinetics400"
+    """`kinetics400` (download, cached), a path, or `none`."""
+    cut: int = 4
+    """The stem is the backbone's first `cut` blocks; 4 is after the third stage (Object-ABN section 4.2)."""
+    attention_blocks: Literal["next", "same"] = "next"
+    """Residual blocks of the branch shaped like the next stage (96 -> 192 channels) or like the stem's last one."""
+    attention_init: Literal["pretrained", "random"] = "pretrained"
+    """Start the branch's blocks from the backbone's own, or afresh."""
+    class_head: Literal["conv", "gap"] = "conv"
+    """Branch class scores by a further 1x1x1 convolution (ABN) or straight from the shared one."""
+    map_kernel: Literal[1, 3] = 1
+    """Spatial kernel of the map convolution."""
+    apply: Literal["product", "residual"] = "product"
+    """A single map gates as h * M (Object-ABN eq. 1) or h * (1 + M) (ABN)."""
+    merge_init: Literal["mean", "random"] = "mean"
+    """Start of the convolution that merges several gated copies: their mean, or PyTorch's default."""
+    dropout: float = 0.5
+    """Dropout before the classifier."""
+
+    def __post_init__(self) -> None:
+        """Refuse networks without a map and cuts outside the stages."""
+        check("model.heads", self.heads, self.heads >= 1, "at least 1 (3 gives the maps M_u, M_o, M_b)")
+        check("model.heads", self.heads, self.heads != 2, "1, or 3 and more (M_u, M_o, M_b, M_3, ...)")
+        check("model.heads", self.heads, self.system != "abn" or self.heads == 1, "1 with system abn; several maps belong to object_abn")
+        check("model.cut", self.cut, 2 <= self.cut <= 4, "2, 3 or 4: after the first, second or third stage")
+        check("model.dropout", self.dropout, 0 <= self.dropout < 1, "a number in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """Weights and readings of the losses (Object-ABN section 4.2, eq. 3, 7-10); a weight of 0 switches a term off."""
+
+    branch: float = 1.0
+    """Cross entropy of the attention branch (lambda)."""
+    mask: float = 10.0
+    """Mask loss on M_o, one head (lambda_mask), or the multi-head mask loss (lambda_mha)."""
+    background: float = 1.0
+    """M_b within the multi-head mask loss (lambda_b)."""
+    pc: float = 1e-4
+    """Prototype conformity loss (lambda_PC)."""
+    pc_pull: float = 1.0
+    """Pull to the own prototype (lambda_PC1)."""
+    pc_push: float = 1e-3
+    """Push from the other prototypes (lambda_PC2)."""
+    pc_form: Literal["paper", "official"] = "paper"
+    """`paper`: norms, with the centre term; `official`: squared distances, two sets of centres, no centre term."""
+    pc_pool: Literal["gap", "flatten"] = "gap"
+    """Features to a vector: mean over frames and grid, or all of them."""
+    mask_target: Literal["hard", "soft"] = "hard"
+    """Coverage >= 0.5 as {0, 1} (the paper), or the coverage itself."""
+    empty_mask: Literal["ignore", "zeros"] = "ignore"
+    """Frames without a detection are left out, or count as empty (the literal reading)."""
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights."""
+        for name in ("branch", "mask", "background", "pc", "pc_pull", "pc_push"):
+            check(f"loss.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """How the weights move."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimiser."""
+    lr: float = 1e-4
+    """Learning rate at its highest."""
+    momentum: float = 0.9
+    """Momentum of `sgd`."""
+    weight_decay: float = 0.0
+    """Never applied to prototypes, norms and biases."""
+    epochs: int = 50
+    """Passes over the training subset."""
+    batch: int = 16
+    """Clips of one step, over all ranks; gradients are accumulated over `accumulate` loader batches of batch / accumulate."""
+    accumulate: int = 1
+    """Loader batches of one optimiser step; must divide `batch`."""
+    clip_norm: float = 0.0
+    """Largest gradient norm; 0 is no clipping."""
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """Learning rate over the run, after the warm-up."""
+    warmup_epochs: float = 0.0
+    """Linear rise of the learning rate."""
+    step_epochs: tuple[int, ...] = ()
+    """`step`: the epochs at which the learning rate is multiplied by `step_factor`."""
+    step_factor: float = 0.1
+    """See `step_epochs`."""
+
+    def __post_init__(self) -> None:
+        """Refuse rates and sizes that cannot train."""
+        check("optim.lr", self.lr, self.lr > 0, "above 0")
+        check("optim.epochs", self.epochs, self.epochs >= 1, "at least 1")
+        check("optim.batch", self.batch, self.batch >= 1, "at least 1")
+        check(
+            "optim.accumulate",
+            self.accumulate,
+            self.accumulate >= 1 and self.batch % self.accumulate == 0,
+            f"a divisor of batch={self.batch}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """Where and how a run is carried out; nothing here changes what is learnt, but for rounding."""
+
+    seed: int = 0
+    """Of the sampling plan, the initial weights and dropout."""
+    device: str = "auto"
+    """`auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1`."""
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    """Autocast; `auto` is bf16 on a GPU that has it, else off."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; `auto` compiles on a GPU."""
+    log_steps: int = 10
+    """A line in log.jsonl and on screen every so many steps."""
+    checkpoint_steps: int = 0
+    """Further checkpoints every so many steps; 0 is at the end of each epoch only."""
+    checkpoint_minutes: float = 20.0
+    """Further checkpoints after so many minutes; 0 is never."""
+    evaluate_epochs: int = 1
+    """Evaluate the monitored subset every so many epochs, and after the last one; 0 is after the last one only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """A complete run."""
+
+    recipe: str = "default"
+    """The recipe these settings began from."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the attention grid: each block of an X3D stem halves the picture, rounding up."""
+        return -(-self.data.crop_size // 2**self.model.cut)
+
+
+def check(name: str, value: object, is_valid: bool, allowed: str) -> None:
+    """Raise ValueError with what was given and what is allowed."""
+    if not is_valid:
+        raise ValueError(f"{name}={value} is not possible; it must be {allowed}.")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config as nested plain dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
+    """Build a config of `kind` from nested dictionaries; unknown names raise ValueError, absent ones keep defaults."""
+    hints = typing.get_type_hints(kind)
+    chosen: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(unknown_setting(name, list(hints), kind.__name__))
+        if dataclasses.is_dataclass(hints[name]):
+            chosen[name] = from_dict(value, typing.cast(type, hints[name]))
+        else:
+            chosen[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**chosen)
+
+
+def override(config: Config, assignment: str) -> Config:
+    """Apply one `section.name=value` of the command line."""
+    path, equals, text = assignment.partition("=")
+    section_name, dot, name = path.strip().partition(".")
+    if not (equals and dot):
+        raise ValueError(f"--set {assignment!r} is not understood; write section.name=value, for example optim.lr=1e-3.")
+    return replace_setting(config, section_name, name, text.strip())
+
+
+def replace_setting(config: Config, section_name: str, name: str, text: str) -> Config:
+    """Return the config with one setting read from text by its type."""
+    sections = [f.name for f in dataclasses.fields(Config) if f.name != "recipe"]
+    if section_name not in sections:
+        raise ValueError(unknown_setting(section_name, sections, "Config"))
+    section = getattr(config, section_name)
+    hints = typing.get_type_hints(type(section))
+    if name not in hints:
+        raise ValueError(unknown_setting(name, list(hints), section_name))
+    value = parse(f"{section_name}.{name}", text, hints[name])
+    return dataclasses.replace(config, **{section_name: dataclasses.replace(section, **{name: value})})
+
+
+def parse(name: str, text: str, kind: Any) -> SettingValue:
+    """Read one value of a field's type from text; raise ValueError with what is allowed."""
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    try:
+        if origin is Literal:
+            return {str(choice): choice for choice in choices}[text]
+        if origin is tuple:
+            return tuple(int(part) for part in text.strip("()[]").split(",") if part.strip())
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        allowed = " or ".join(map(str, choices)) if origin is Literal else getattr(kind, "__name__", str(kind))
+        raise ValueError(f"{name}={text} is not possible; it must be {allowed}.") from None
+
+
+def unknown_setting(name: str, known: list[str], owner: str) -> str:
+    """Say that a name does not exist and offer the nearest."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"There is no setting {name!r} in {owner}; it has {', '.join(known)}.{hint}"
+
+
+def config_hash(config: Config) -> str:
+    """Return 12 hexadecimal digits that change with every setting that changes what is learnt (not with `run.*`, but the seed)."""
+    settings = to_dict(config)
+    settings["run"] = {"seed": config.run.seed}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

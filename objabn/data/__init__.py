@@ -1,0 +1,1 @@
+"""What exists on disk, and which part of it is read next."""

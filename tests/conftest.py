@@ -1,0 +1,31 @@
+"""Fixtures of all tests: real data where it is at hand, GPU tests that cannot be skipped silently."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Test processes share two cores; more threads than that only slow each other down.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        if os.environ.get("REQUIRE_GPU") == "1":
+            pytest.fail("REQUIRE_GPU=1, but torch sees no GPU.")
+        pytest.skip("needs a GPU")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real clips beside the checkout."""
+    folder = Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real clips of ../shared/data are not here")
+    return folder
