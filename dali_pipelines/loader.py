@@ -1,0 +1,128 @@
+"""Clip plan to Batch through DALI: feeds encoded bytes to the graph and wraps what comes out, without a copy."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from nvidia.dali.pipeline import Pipeline
+from objabn.data.dataset import PackedDataset
+from torch import Tensor
+
+from dali_pipelines.clips import build_graph
+from objabn.config import Config
+from objabn.data.batching import make_batch
+from objabn.data.sampling import ClipPlan
+from objabn.data.schedule import Schedule
+from objabn.types import Batch
+
+
+def loader(
+    dataset: PackedDataset, config: Config, *, subset: str = "train", start_sample: int = 0, rank: int = 0, world: int = 1
+) -> "DaliLoader":
+    """Return a loader of `subset` through DALI, starting after `start_sample` samples of the run.
+
+    On the CPU (`data.decode`, or no GPU) DALI decodes JPEG frames and VP9; an H.264 pack needs a GPU.
+    """
+    device_id = choose_device(config)
+    codec = dataset.manifest.get("codec")
+    if device_id is None and dataset.store == "video" and codec == "h264":
+        raise RuntimeError(
+            f"DALI decodes H.264 on a GPU only and {dataset.name} is packed with it; take --loader reader, "
+            "or pack with --codec vp9 or --store frames."
+        )
+    return DaliLoader(dataset, Schedule(dataset, config, subset=subset, rank=rank, world=world), start_sample, device_id)
+
+
+def choose_device(config: Config) -> int | None:
+    """Return the number of the GPU that decodes, or None for the CPU."""
+    decode, device = config.data.decode, config.run.device
+    has_gpu = torch.cuda.is_available()
+    if decode == "gpu" and not has_gpu:
+        raise RuntimeError("data.decode=gpu needs a GPU and torch sees none; take data.decode=cpu.")
+    if decode == "cpu" or not has_gpu or (decode == "auto" and device == "cpu"):
+        return None
+    return torch.device(device).index or 0 if device.startswith("cuda") else torch.cuda.current_device()
+
+
+class DaliLoader:
+    """Re-iterable over the rest of the current epoch; `state` is the number of samples handed out over all ranks."""
+
+    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int, device_id: int | None) -> None:
+        self.dataset, self.schedule, self.device_id = dataset, schedule, device_id
+        self.step = schedule.step_at(start_sample)
+        self.fed_step = self.step
+        self.fed: deque[tuple[ClipPlan, NDArray[np.bool_]]] = deque()
+        self.pipeline: Pipeline | None = None
+
+    def __len__(self) -> int:
+        return self.schedule.steps_per_epoch
+
+    @property
+    def state(self) -> int:
+        """Samples consumed since the start of the run, over all ranks."""
+        return self.step * self.schedule.global_clips
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.schedule.is_training and self.step % len(self):
+            self.step, self.pipeline = 0, None  # the last pass was left early; what was prefetched belongs to it
+        if self.pipeline is None:
+            self.fed_step, self.pipeline = self.step, self.build()
+            self.fed.clear()
+        for _ in range(len(self) - self.step % len(self)):
+            clip, mask = self.pipeline.run()
+            plan, valid_BT = self.fed.popleft()
+            self.step += 1
+            yield self.wrap(to_torch(clip), to_torch(mask), valid_BT, plan)
+
+    def build(self) -> Pipeline:
+        """Build the graph for this store and device."""
+        data, is_frames = self.schedule.config.data, self.dataset.store == "frames"
+        return build_graph(
+            self.feed,
+            store=self.dataset.store,
+            samples=self.schedule.clips * (data.clip_frames if is_frames else 1),
+            crop_size=data.crop_size,
+            decode_device="cpu" if self.device_id is None else "mixed",
+            device_id=self.device_id,
+            threads=data.threads or os.cpu_count() or 1,
+            prefetch=data.prefetch,
+        )
+
+    def feed(self) -> list[Any]:
+        """Return the next batch for DALI: encoded bytes, frame numbers, mask planes, start and end of the region."""
+        plan = self.schedule.clips_of(self.fed_step)
+        self.fed_step += 1
+        masks = [self.dataset.masks(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
+        self.fed.append((plan, np.stack([clip.valid for clip in masks])))
+        planes = [clip.mask[..., None] for clip in masks]
+        return self.feed_frames(plan, planes) if self.dataset.store == "frames" else self.feed_clips(plan, planes)
+
+    def feed_frames(self, plan: ClipPlan, planes: list[NDArray[np.uint8]]) -> list[Any]:
+        """One DALI sample a frame."""
+        encoded: list[NDArray[np.uint8]] = []
+        for video, frames in zip(plan.video, plan.frames, strict=True):
+            encoded += self.dataset.encoded_frames(int(video), frames)
+        roi = np.repeat(plan.roi, plan.frames.shape[1], axis=0)
+        no_numbers = np.zeros((len(encoded), 1), np.int32)
+        return [encoded, no_numbers, [plane for clip in planes for plane in clip], roi[:, :2], roi[:, 2:]]
+
+    def feed_clips(self, plan: ClipPlan, planes: list[NDArray[np.uint8]]) -> list[Any]:
+        """One DALI sample a clip."""
+        clips = [self.dataset.encoded_clip(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
+        return [[clip.data for clip in clips], [clip.frames for clip in clips], planes, plan.roi[:, :2], plan.roi[:, 2:]]
+
+    def wrap(self, clip: Tensor, mask: Tensor, valid_BT: NDArray[np.bool_], plan: ClipPlan) -> Batch:
+        """Give DALI's samples the axes of a Batch."""
+        data = self.schedule.config.data
+        clip_BTYXC = clip.view(self.schedule.clips, data.clip_frames, data.crop_size, data.crop_size, 3)
+        mask_BTYX = mask.view(clip_BTYXC.shape[:-1])
+        return make_batch(clip_BTYXC, mask_BTYX, torch.from_numpy(valid_BT), plan, self.schedule.config.grid_size)
+
+
+def to_torch(samples: Any) -> Tensor:
+    """Wrap a DALI output of equal shapes as one tensor on its own device."""
+    return torch.from_dlpack(samples.as_tensor())

@@ -1,0 +1,83 @@
+"""The loader without DALI: the same batches from the same plan by Pillow or PyAV and PyTorch, and the reference for the DALI graphs."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from objabn.config import Config
+from objabn.data.batching import make_batch
+from objabn.data.dataset import PackedDataset
+from objabn.data.decode import decode_frames
+from objabn.data.sampling import ClipPlan
+from objabn.data.schedule import Schedule
+from objabn.types import Batch
+
+
+def reader(
+    dataset: PackedDataset, config: Config, *, subset: str = "train", start_sample: int = 0, rank: int = 0, world: int = 1
+) -> "Reader":
+    """Return a loader of `subset` that decodes on the CPU without DALI, starting after `start_sample` samples of the run."""
+    return Reader(dataset, Schedule(dataset, config, subset=subset, rank=rank, world=world), start_sample)
+
+
+class Reader:
+    """Re-iterable over the rest of the current epoch; `state` is the number of samples handed out over all ranks."""
+
+    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int) -> None:
+        self.dataset, self.schedule = dataset, schedule
+        self.step = schedule.step_at(start_sample)
+
+    def __len__(self) -> int:
+        return self.schedule.steps_per_epoch
+
+    @property
+    def state(self) -> int:
+        """Samples consumed since the start of the run, over all ranks."""
+        return self.step * self.schedule.global_clips
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.schedule.is_training:
+            self.step = 0
+        data = self.schedule.config.data
+        with ThreadPoolExecutor(data.threads or os.cpu_count() or 1) as pool:
+            waiting: deque[tuple[ClipPlan, list[Future[tuple[Tensor, Tensor, Tensor]]]]] = deque()
+            next_step, end_step = self.step, (self.step // len(self) + 1) * len(self)
+            while next_step < end_step or waiting:
+                while next_step < end_step and len(waiting) < data.prefetch:
+                    waiting.append(self.submit(pool, self.schedule.clips_of(next_step)))
+                    next_step += 1
+                plan, clips = waiting.popleft()
+                clip_BTYXC, mask_BTYX, valid_BT = (torch.stack(column) for column in zip(*(c.result() for c in clips), strict=True))
+                self.step += 1
+                yield make_batch(clip_BTYXC, mask_BTYX, valid_BT, plan, self.schedule.config.grid_size)
+
+    def submit(self, pool: ThreadPoolExecutor, plan: ClipPlan) -> tuple[ClipPlan, list[Future[tuple[Tensor, Tensor, Tensor]]]]:
+        """Start reading the clips of a batch."""
+        return plan, [pool.submit(self.read_clip, plan.take(slice(i, i + 1))) for i in range(len(plan.video))]
+
+    def read_clip(self, clip: ClipPlan) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode and warp one clip: (T, Y, X, 3) uint8, mask (T, Y, X) uint8 of 0 and 1, valid (T,)."""
+        video, frames, roi, size = int(clip.video[0]), clip.frames[0], clip.roi[0].tolist(), self.schedule.config.data.crop_size
+        clip_TYXC = torch.from_numpy(decode_frames(self.dataset, video, frames))
+        masks = self.dataset.masks(video, frames)
+        warped = warp(clip_TYXC.permute(0, 3, 1, 2).float(), roi, size, "bilinear").round_().to(torch.uint8)
+        mask = warp(torch.from_numpy(masks.mask)[:, None].float(), roi, size, "nearest").to(torch.uint8)
+        return warped.permute(0, 2, 3, 1), mask[:, 0], torch.from_numpy(masks.valid)
+
+
+def warp(frames_TCYX: Tensor, roi: list[float], size: int, mode: str) -> Tensor:
+    """Sample a region (top, left, bottom, right; left > right mirrors) of each frame at size x size pixel centres."""
+    height, width = frames_TCYX.shape[-2:]
+    top, left, bottom, right = roi
+    centres = (torch.arange(size) + 0.5) / size
+    # grid_sample counts from -1 at the first pixel's outer edge to 1 at the last one's.
+    rows = (top + centres * (bottom - top)) / height * 2 - 1
+    columns = (left + centres * (right - left)) / width * 2 - 1
+    grid = torch.stack(torch.broadcast_tensors(columns[None, :], rows[:, None]), -1)
+    grid_TYX2 = grid.expand(len(frames_TCYX), -1, -1, -1)
+    return functional.grid_sample(frames_TCYX, grid_TYX2, mode=mode, padding_mode="border", align_corners=False)

@@ -1,0 +1,113 @@
+"""Which frames, which crop, flipped or not: pure functions of (index, settings, seed, epoch), whole epochs at a time.
+
+All randomness of the data path is here. What decodes and warps (DALI or the reader) is told frame numbers and a region of
+interest, the same for clip and mask, so the two cannot drift apart and any batch of any epoch can be made again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objabn.config import DataConfig
+from objabn.data.index import Index
+
+
+class ClipPlan(NamedTuple):
+    """M clips to be read, as columns."""
+
+    video: NDArray[np.int64]
+    """(M,) row of the index."""
+    frames: NDArray[np.int64]
+    """(M, T) frame numbers."""
+    roi: NDArray[np.float32]
+    """(M, 4) top, left, bottom, right in pixels of the packed frame; left > right mirrors."""
+    label: NDArray[np.int64]
+    """(M,) class."""
+    view: NDArray[np.int64]
+    """(M,) view within the video."""
+    present: NDArray[np.bool_]
+    """(M,) False for padding."""
+
+    def take(self, positions: NDArray[np.int64] | slice) -> "ClipPlan":
+        """Return the clips at these positions."""
+        return ClipPlan(*(column[positions] for column in self))
+
+
+def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, seed: int, epoch: int) -> ClipPlan:
+    """Return one epoch of random clips, one a video, in random order (Object-ABN section 4.2)."""
+    generator = np.random.default_rng([seed, epoch])
+    video = generator.permutation(rows)
+    count = len(video)
+    latest_start = np.maximum(index.frames[video] - clip_span(config), 0)
+    start_frame = generator.integers(0, latest_start, endpoint=True)
+    low, high = config.short_side
+    size_YX = frame_size(index, video)
+    resized_YX = resized_size(size_YX, generator.integers(low, high, count, endpoint=True))
+    top = generator.integers(0, resized_YX[:, 0] - config.crop_size, endpoint=True)
+    left = generator.integers(0, resized_YX[:, 1] - config.crop_size, endpoint=True)
+    is_flipped = generator.random(count) < config.flip_probability
+    return ClipPlan(
+        video=video,
+        frames=clip_frames(index, video, start_frame, config),
+        roi=source_roi(size_YX, resized_YX, np.stack([top, left], 1), config.crop_size, is_flipped),
+        label=index.label[video],
+        view=np.zeros(count, np.int64),
+        present=np.ones(count, bool),
+    )
+
+
+def evaluation_plan(index: Index, rows: NDArray[np.int64], config: DataConfig) -> ClipPlan:
+    """Return the centre clip and centre crop of each video, in the order of the index."""
+    count, size_YX = len(rows), frame_size(index, rows)
+    start_frame = np.maximum(index.frames[rows] - clip_span(config), 0) // 2
+    resized_YX = resized_size(size_YX, np.full(count, config.eval_short_side))
+    offset_YX = (resized_YX - config.crop_size) // 2
+    return ClipPlan(
+        video=rows,
+        frames=clip_frames(index, rows, start_frame, config),
+        roi=source_roi(size_YX, resized_YX, offset_YX, config.crop_size, np.zeros(count, bool)),
+        label=index.label[rows],
+        view=np.zeros(count, np.int64),
+        present=np.ones(count, bool),
+    )
+
+
+def padded(plan: ClipPlan, multiple: int) -> ClipPlan:
+    """Return the plan filled up to a multiple of clips with copies of its last clip that are marked absent."""
+    missing = -len(plan.video) % multiple
+    filled = plan.take(np.minimum(np.arange(len(plan.video) + missing), len(plan.video) - 1))
+    return filled._replace(present=np.arange(len(filled.video)) < len(plan.video))
+
+
+def clip_span(config: DataConfig) -> int:
+    """Return how many neighbouring frames a clip reaches over, first and last included."""
+    return (config.clip_frames - 1) * config.stride_frames + 1
+
+
+def clip_frames(index: Index, video: NDArray[np.int64], start_frame: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:
+    """Return (M, T) frame numbers from each start; a video too short repeats its last frame."""
+    frames = start_frame[:, None] + config.stride_frames * np.arange(config.clip_frames)
+    return np.minimum(frames, index.frames[video][:, None] - 1)
+
+
+def frame_size(index: Index, video: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (M, 2) height and width of the packed frames."""
+    return np.stack([index.height[video], index.width[video]], 1).astype(np.int64)
+
+
+def resized_size(size_YX: NDArray[np.int64], short_side: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (M, 2) height and width once the short side has the given length and the shape is kept."""
+    return size_YX * short_side[:, None] // size_YX.min(1, keepdims=True)
+
+
+def source_roi(
+    size_YX: NDArray[np.int64], resized_YX: NDArray[np.int64], offset_YX: NDArray[np.int64], crop_size: int, is_flipped: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the crop of the resized frame as a region of the packed frame, left and right exchanged where flipped."""
+    pixels_per_resized_YX = size_YX / resized_YX
+    start = offset_YX * pixels_per_resized_YX
+    end = (offset_YX + crop_size) * pixels_per_resized_YX
+    left = np.where(is_flipped, end[:, 1], start[:, 1])
+    right = np.where(is_flipped, start[:, 1], end[:, 1])
+    return np.stack([start[:, 0], left, end[:, 0], right], 1).astype(np.float32)

@@ -1,0 +1,54 @@
+"""Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
+
+import numpy as np
+
+from objabn.config import Config, check
+from objabn.data.dataset import PackedDataset
+from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_plan
+
+
+class Schedule:
+    """The endless sequence of this rank's micro-batches; step s of it is a pure function of (dataset, config, s).
+
+    Training shuffles anew each epoch and drops the last incomplete global batch, which is a different remainder each time.
+    Evaluation repeats one fixed pass whose last batch is padded.
+    """
+
+    def __init__(self, dataset: PackedDataset, config: Config, *, subset: str, rank: int = 0, world: int = 1) -> None:
+        self.index, self.config, self.rank, self.world = dataset.index, config, rank, world
+        self.is_training = subset == "train"
+        self.rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)
+        parts = config.optim.accumulate * world
+        batch, count = config.optim.batch, len(self.rows)
+        check("optim.batch", batch, batch % parts == 0, f"a multiple of accumulate x ranks = {parts}")
+        if self.is_training and count < batch:
+            raise ValueError(
+                f"optim.batch={batch} is larger than the {count} training videos of {dataset.name}; choose --batch {count} or less."
+            )
+        self.global_clips = batch // config.optim.accumulate
+        self.clips = self.global_clips // world
+        self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count // self.global_clips)
+        self.epoch = -1
+        self.plan = self.plan_epoch(0)
+
+    def plan_epoch(self, epoch: int) -> ClipPlan:
+        """Return the plan of an epoch, kept until another epoch is asked for."""
+        if self.is_training and epoch != self.epoch:
+            self.plan = training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
+        elif self.epoch < 0:
+            self.plan = padded(evaluation_plan(self.index, self.rows, self.config.data), self.global_clips)
+        self.epoch = epoch
+        return self.plan
+
+    def clips_of(self, step: int) -> ClipPlan:
+        """Return this rank's clips of a micro-batch counted from the start of the run."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        first = step_in_epoch * self.global_clips + self.rank * self.clips
+        return self.plan_epoch(epoch).take(np.arange(first, first + self.clips))
+
+    def step_at(self, sample: int) -> int:
+        """Return the micro-batch that begins at a sample counted over all ranks from the start of the run."""
+        step, rest = divmod(sample, self.global_clips)
+        if rest:
+            raise ValueError(f"start_sample={sample} lies inside a batch; it must be a multiple of {self.global_clips}.")
+        return step
