@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import objabn
-from cli import bench, demo, evaluate, explain, export, masks, models, prepare, train
+from cli import bench, demo, evaluate, explain, export, masks, prepare, train
 
 app = typer.Typer(
     name="objabn",
@@ -18,7 +18,6 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("prepare")(prepare.prepare)
 app.command("masks")(masks.masks)
-app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)

@@ -16,7 +16,7 @@ Source = Callable[[], list[Any]]
 def build_graph(
     source: Source, *, store: str, samples: int, crop_size: int, decode_device: str, device_id: int | None, threads: int, prefetch: int
 ) -> Pipeline:
-    """Build the pipeline that calls `source` for each batch: encoded, frame numbers, mask, roi_start, roi_end.
+    """Build the pipeline that calls `source` for each batch: encoded, mask, roi_start, roi_end, and for videos frame numbers.
 
     Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
     """
@@ -38,17 +38,19 @@ def build_graph(
 def clip_graph(source: Source, store: str, crop_size: int, decode_device: str) -> tuple[Any, Any]:
     """Decode, then resize, crop and mirror clip and mask in one pass each over the same region of interest."""
     layout = "HWC" if store == "frames" else "FHWC"
-    encoded, frame_numbers, mask, roi_start, roi_end = fn.external_source(
+    count = 4 if store == "frames" else 5
+    inputs = fn.external_source(
         source=source,
-        num_outputs=5,
-        dtype=[types.UINT8, types.INT32, types.UINT8, types.FLOAT, types.FLOAT],
-        ndim=[1, 1, len(layout), 1, 1],
-        layout=["", "", layout, "", ""],
+        num_outputs=count,
+        dtype=[types.UINT8, types.UINT8, types.FLOAT, types.FLOAT, types.INT32][:count],
+        ndim=[1, len(layout), 1, 1, 1][:count],
+        layout=["", layout, "", "", ""][:count],
     )
+    encoded, mask, roi_start, roi_end = inputs[:4]
     if store == "frames":
         pixels = fn.decoders.image(encoded, device=decode_device, output_type=types.RGB)
     else:
-        pixels = fn.decoders.video(encoded, device=decode_device, frames=frame_numbers)
+        pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[4])
     if decode_device == "mixed":
         mask = mask.gpu()
     region = {"roi_start": roi_start, "roi_end": roi_end, "size": (crop_size, crop_size), "antialias": False}

@@ -93,7 +93,7 @@ class DaliLoader:
         )
 
     def feed(self) -> list[Any]:
-        """Return the next batch for DALI: encoded bytes, frame numbers, mask planes, start and end of the region."""
+        """Return the next batch for DALI: the inputs of `build_graph`."""
         plan = self.schedule.clips_of(self.fed_step)
         self.fed_step += 1
         masks = [self.dataset.masks(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
@@ -106,14 +106,14 @@ class DaliLoader:
         encoded: list[NDArray[np.uint8]] = []
         for video, frames in zip(plan.video, plan.frames, strict=True):
             encoded += self.dataset.encoded_frames(int(video), frames)
-        roi = np.repeat(plan.roi, plan.frames.shape[1], axis=0)
-        no_numbers = np.zeros((len(encoded), 1), np.int32)
-        return [encoded, no_numbers, [plane for clip in planes for plane in clip], roi[:, :2], roi[:, 2:]]
+        roi_start, roi_end = np.ascontiguousarray(np.repeat(plan.roi, plan.frames.shape[1], axis=0).reshape(-1, 2, 2).swapaxes(0, 1))
+        return [encoded, [plane for clip in planes for plane in clip], roi_start, roi_end]
 
     def feed_clips(self, plan: ClipPlan, planes: list[NDArray[np.uint8]]) -> list[Any]:
         """One DALI sample a clip."""
         clips = [self.dataset.encoded_clip(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
-        return [[clip.data for clip in clips], [clip.frames for clip in clips], planes, plan.roi[:, :2], plan.roi[:, 2:]]
+        roi_start, roi_end = np.ascontiguousarray(plan.roi.reshape(-1, 2, 2).swapaxes(0, 1))
+        return [[clip.data for clip in clips], planes, roi_start, roi_end, [clip.frames for clip in clips]]
 
     def wrap(self, clip: Tensor, mask: Tensor, valid_BT: NDArray[np.bool_], plan: ClipPlan) -> Batch:
         """Give DALI's samples the axes of a Batch."""

@@ -58,7 +58,7 @@ class ModelConfig:
     """The network. `objabn.create_model` takes the same names."""
 
     backbone: str = "x3d_m"
-    """One of `objabn models`."""
+    """Name of the network that is cut in two; a wrong one is answered with all names."""
     system: Literal["abn", "object_abn"] = "object_abn"
     """Which published attention system sits in the backbone."""
     heads: int = 1

@@ -65,19 +65,30 @@ class Reader:
         video, frames, roi, size = int(clip.video[0]), clip.frames[0], clip.roi[0].tolist(), self.schedule.config.data.crop_size
         clip_TYXC = torch.from_numpy(decode_frames(self.dataset, video, frames))
         masks = self.dataset.masks(video, frames)
-        warped = warp(clip_TYXC.permute(0, 3, 1, 2).float(), roi, size, "bilinear").round_().to(torch.uint8)
-        mask = warp(torch.from_numpy(masks.mask)[:, None].float(), roi, size, "nearest").to(torch.uint8)
-        return warped.permute(0, 2, 3, 1), mask[:, 0], torch.from_numpy(masks.valid)
+        warped = warp(clip_TYXC.permute(0, 3, 1, 2).float(), roi, size).round_().to(torch.uint8)
+        mask = warp_nearest(torch.from_numpy(masks.mask), roi, size)
+        return warped.permute(0, 2, 3, 1), mask, torch.from_numpy(masks.valid)
 
 
-def warp(frames_TCYX: Tensor, roi: list[float], size: int, mode: str) -> Tensor:
-    """Sample a region (top, left, bottom, right; left > right mirrors) of each frame at size x size pixel centres."""
+def warp(frames_TCYX: Tensor, roi: list[float], size: int) -> Tensor:
+    """Sample a region (top, left, bottom, right; left > right mirrors) of each frame bilinearly at size x size pixel centres."""
     height, width = frames_TCYX.shape[-2:]
+    rows, columns = pixel_centres(roi, size)
+    # grid_sample counts from -1 at the first pixel's outer edge to 1 at the last one's.
+    grid = torch.stack(torch.broadcast_tensors(columns[None, :] / width * 2 - 1, rows[:, None] / height * 2 - 1), -1)
+    grid_TYX2 = grid.expand(len(frames_TCYX), -1, -1, -1)
+    return functional.grid_sample(frames_TCYX, grid_TYX2, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def warp_nearest(mask_TYX: Tensor, roi: list[float], size: int) -> Tensor:
+    """Take the pixel under each of size x size pixel centres of a region."""
+    rows, columns = (centres.floor().long() for centres in pixel_centres(roi, size))
+    height, width = mask_TYX.shape[-2:]
+    return mask_TYX[:, rows.clamp(0, height - 1)[:, None], columns.clamp(0, width - 1)]
+
+
+def pixel_centres(roi: list[float], size: int) -> tuple[Tensor, Tensor]:
+    """Return the rows and the columns, in source pixels from the outer edge, at which a region is sampled."""
     top, left, bottom, right = roi
     centres = (torch.arange(size) + 0.5) / size
-    # grid_sample counts from -1 at the first pixel's outer edge to 1 at the last one's.
-    rows = (top + centres * (bottom - top)) / height * 2 - 1
-    columns = (left + centres * (right - left)) / width * 2 - 1
-    grid = torch.stack(torch.broadcast_tensors(columns[None, :], rows[:, None]), -1)
-    grid_TYX2 = grid.expand(len(frames_TCYX), -1, -1, -1)
-    return functional.grid_sample(frames_TCYX, grid_TYX2, mode=mode, padding_mode="border", align_corners=False)
+    return top + centres * (bottom - top), left + centres * (right - left)

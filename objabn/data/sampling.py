@@ -13,6 +13,14 @@ from objabn.config import DataConfig
 from objabn.data.index import Index
 
 
+TIE_SHIFT_PIXELS = 2**-11
+"""Moves every region by less than any sampling position can be from a pixel's edge, so that none lies exactly on one.
+
+Positions are multiples of 1 / (2 * resized side). Without the shift many fall on the edge between two pixels, and the nearest
+pixel of a mask is then a matter of rounding, which differs between devices and libraries.
+"""
+
+
 class ClipPlan(NamedTuple):
     """M clips to be read, as columns."""
 
@@ -110,4 +118,4 @@ def source_roi(
     end = (offset_YX + crop_size) * pixels_per_resized_YX
     left = np.where(is_flipped, end[:, 1], start[:, 1])
     right = np.where(is_flipped, start[:, 1], end[:, 1])
-    return np.stack([start[:, 0], left, end[:, 0], right], 1).astype(np.float32)
+    return (np.stack([start[:, 0], left, end[:, 0], right], 1) + TIE_SHIFT_PIXELS).astype(np.float32)
