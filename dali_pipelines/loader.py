@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from nvidia.dali.pipeline import Pipeline
-from objabn.data.dataset import PackedDataset
 from torch import Tensor
 
 from dali_pipelines.clips import build_graph
 from objabn.config import Config
 from objabn.data.batching import make_batch
+from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import Schedule
 from objabn.types import Batch

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from objabn.config import DataConfig
 from objabn.data.index import Index
 
-
 TIE_SHIFT_PIXELS = 2**-11
 """Moves every region by less than any sampling position can be from a pixel's edge, so that none lies exactly on one.
 
@@ -39,7 +38,7 @@ class ClipPlan(NamedTuple):
 
     def take(self, positions: NDArray[np.int64] | slice) -> "ClipPlan":
         """Return the clips at these positions."""
-        return ClipPlan(*(column[positions] for column in self))
+        return ClipPlan._make(column[positions] for column in self)
 
 
 def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, seed: int, epoch: int) -> ClipPlan:

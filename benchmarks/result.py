@@ -1,0 +1,190 @@
+"""Measurements: two ways of doing one thing, timed by turns on one machine, and the machine they were timed on."""
+
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "pytorchvideo", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "av", "numpy", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One comparison, as `objabn bench --json` writes it."""
+
+    suite: str
+    """What `objabn bench` was asked for: core, loader, step, masks, explain."""
+    case: str
+    """What was done, with its sizes."""
+    ours: float | None
+    """Median of our way, in `unit`; None where it was not possible here."""
+    peer: float | None
+    """Median of the other way."""
+    peer_name: str
+    """What the other way is."""
+    unit: str
+    """s, ms, clips/s, frames/s, or MB."""
+    speedup: float | None
+    """Above 1, ours is better, whatever the unit; the median of the ratios of neighbouring runs."""
+    spread: float | None
+    """Distance between the quartiles of those ratios, as a part of their median."""
+    repeats: int
+    """Timed runs of each way, after one that is not counted."""
+    frame_exact: bool | None = None
+    """Whether the peer delivered the frames that were asked for; None where no video is read."""
+    source: Literal["original", "packed"] | None = None
+    """What was read; None where no video is."""
+
+
+class Timings(NamedTuple):
+    """Seconds of each way, run by run; runs of the same place are neighbours in time."""
+
+    seconds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        """Return the median of one way in seconds."""
+        return statistics.median(self.seconds[name])
+
+    def ratios(self, ours: str, peer: str) -> list[float]:
+        """Return how many times longer `peer` took than `ours`, run by run."""
+        return [theirs / mine for mine, theirs in zip(self.seconds[ours], self.seconds[peer], strict=True)]
+
+
+def measure(ways: dict[str, Callable[[], object]], *, repeats: int = 9) -> Timings:
+    """Time each way once per round, so that whatever else the machine does meets all of them alike.
+
+    The first round warms up and is not counted; every second round goes backwards. Work on a GPU is waited for.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for turn in range(repeats + 1):
+            for name in list(ways) if turn % 2 else reversed(list(ways)):
+                duration = time_once(ways[name])
+                if turn > 0:
+                    seconds[name].append(duration)
+    finally:
+        if was_collecting:
+            gc.enable()
+    return Timings(seconds)
+
+
+def time_once(way: Callable[[], object]) -> float:
+    """Return the seconds of one call, with all work on the GPU done before and after."""
+    synchronize()
+    start = time.perf_counter()
+    way()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def synchronize() -> None:
+    """Wait for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def compare(
+    suite: str,
+    case: str,
+    *,
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    peer_name: str,
+    repeats: int,
+    items: int | None = None,
+    unit: Literal["s", "ms", "clips/s", "frames/s"] = "ms",
+) -> Row:
+    """Time two ways by turns and return their row; rates count `items` of each call."""
+    timings = measure({"ours": ours, "peer": peer}, repeats=repeats)
+    return timings_row(suite, case, timings, peer_name=peer_name, items=items, unit=unit)
+
+
+def timings_row(
+    suite: str,
+    case: str,
+    timings: Timings,
+    *,
+    peer_name: str,
+    ours: str = "ours",
+    peer: str = "peer",
+    items: int | None = None,
+    unit: Literal["s", "ms", "clips/s", "frames/s"] = "ms",
+) -> Row:
+    """Turn timings of two ways into a row."""
+    ratios = timings.ratios(ours, peer)
+    speedup = statistics.median(ratios)
+    return Row(
+        suite=suite,
+        case=case,
+        ours=in_unit(timings.median(ours), unit, items),
+        peer=in_unit(timings.median(peer), unit, items),
+        peer_name=peer_name,
+        unit=unit,
+        speedup=speedup,
+        spread=relative_spread(ratios),
+        repeats=len(ratios),
+    )
+
+
+def in_unit(seconds: float, unit: str, items: int | None) -> float:
+    """Express the seconds of one call in the unit of a row."""
+    if unit.endswith("/s"):
+        if items is None:
+            raise ValueError(f"unit={unit!r} needs `items`, the number of them in one call.")
+        return items / seconds
+    return seconds * {"s": 1.0, "ms": 1e3}[unit]
+
+
+def relative_spread(values: list[float]) -> float:
+    """Return the distance between the quartiles as a part of the median; 0 for a single value."""
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / middle
+
+
+def report(rows: list[Row]) -> dict[str, Any]:
+    """Return what `objabn bench --json` writes."""
+    return {"hardware": hardware(), "versions": versions(), "rows": [asdict(row) for row in rows]}
+
+
+def hardware() -> dict[str, Any]:
+    """Describe the machine."""
+    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    return {
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter here; absent ones are absent."""
+    found = {"python": platform.python_version(), "objabn": "", **dict.fromkeys(PACKAGES, "")}
+    for name in ("objabn", *PACKAGES):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            del found[name]
+    if torch.version.cuda is not None:
+        found["cuda"] = torch.version.cuda
+    return found

@@ -1,0 +1,81 @@
+"""`objabn bench`: how fast the parts are here, beside what others would use."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.places import DataOption, dataset_folder
+
+if TYPE_CHECKING:
+    from benchmarks.result import Row
+
+
+class Suite(StrEnum):
+    """What can be measured."""
+
+    core = "core"
+    loader = "loader"
+    step = "step"
+    all = "all"
+
+
+def bench(
+    suite: Annotated[Suite, typer.Argument(help="What to measure.")] = Suite.all,
+    *,
+    dataset: Annotated[str, typer.Option(help="Packed dataset for the loader suite.")] = "demo",
+    videos: Annotated[Path | None, typer.Option(help="The dataset's original videos, which the peers read.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
+    data: DataOption = Path("data"),
+) -> None:
+    """Measure the attention-branch core, the loader and the training step beside their peers.
+
+    Example: objabn bench loader --dataset ucf101 --videos UCF-101 --json loader.json
+    """
+    import torch
+
+    from benchmarks import core, step
+    from benchmarks.result import report
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows: list[Row] = []
+    if suite in (Suite.core, Suite.all):
+        rows += core.run(device=device)
+    if suite in (Suite.step, Suite.all):
+        rows += step.run(device=device)
+    if suite in (Suite.loader, Suite.all):
+        rows += loader_rows(dataset, videos, data)
+    show(rows)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report(rows), indent=1) + "\n")
+
+
+def loader_rows(dataset_name: str, videos: Path | None, data: Path) -> "list[Row]":
+    """Run the loader suite on a packed dataset and its original videos; the demo is made when absent."""
+    from benchmarks import loader
+    from objabn.data.dataset import open_dataset
+    from objabn.recipes import recipe
+
+    folder = dataset_folder(dataset_name, data)
+    if dataset_name == "demo":
+        videos = videos or folder / "videos"
+    if videos is None:
+        raise ValueError(f"The loader suite needs the original videos of {dataset_name}; give their folder with --videos.")
+    return loader.run(open_dataset(folder), recipe(dataset_name), videos)
+
+
+def show(rows: "list[Row]") -> None:
+    """Print the rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("suite", "case", "ours", "peer", "peer is", "unit", "speedup", "spread", "exact", title="objabn bench")
+    for row in rows:
+        exact = {True: "yes", False: "NO", None: ""}[row.frame_exact]
+        ours, peer = ("" if value is None else f"{value:.4g}" for value in (row.ours, row.peer))
+        speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
+        spread = "" if row.spread is None else f"{row.spread:.0%}"
+        table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact)
+    Console().print(table)

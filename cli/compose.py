@@ -1,0 +1,166 @@
+"""Where settings, data, loader and network meet: what several commands share."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from objabn.config import Config, DataConfig, override
+
+if TYPE_CHECKING:
+    from objabn.data.dataset import PackedDataset
+    from objabn.evaluation import Evaluation
+    from objabn.models.network import AttentionNetwork
+    from objabn.training.session import Batches
+    from objabn.types import Batch
+
+
+def with_flags(config: Config, flags: dict[str, Any], assignments: list[str]) -> Config:
+    """Return the config with the flags that were given, named `section.name`, and then every --set."""
+    given = [f"{path}={value}" for path, value in flags.items() if value is not None]
+    for assignment in [*given, *assignments]:
+        config = override(config, assignment)
+    return config
+
+
+def default_run_folder(config: Config) -> Path:
+    """Return ./runs/NAME-backbone-systemHEADS."""
+    model = config.model
+    return Path("runs") / f"{Path(config.data.dataset).name}-{model.backbone}-{model.system}{model.heads}"
+
+
+def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "Batches":
+    """Return the loader the config asks for."""
+    if config.data.loader == "dali":
+        try:
+            from dali_pipelines.loader import loader
+        except ImportError as error:
+            if not (error.name or "").startswith("nvidia"):
+                raise
+            raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.") from None
+        return loader(dataset, config, subset=subset, start_sample=start_sample)
+    from objabn.data.reader import reader
+
+    return reader(dataset, config, subset=subset, start_sample=start_sample)
+
+
+def build_network(config: Config, classes: tuple[str, ...]) -> "AttentionNetwork":
+    """Return a new network for these classes, the same for the same seed."""
+    import torch
+
+    from objabn.models.build import build_model
+
+    torch.manual_seed(config.run.seed)
+    net = build_model(config.model, classes=len(classes), clip_frames=config.data.clip_frames, clip_size=config.data.crop_size)
+    net.class_names = classes
+    return net
+
+
+def subsets(dataset: "PackedDataset", config: Config) -> list[str]:
+    """Return which of val and test this dataset has, val first."""
+    found = []
+    for subset in ("val", "test"):
+        try:
+            dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)
+        except ValueError:
+            continue
+        found.append(subset)
+    return found
+
+
+def refuse_missing_masks(dataset: "PackedDataset", config: Config) -> None:
+    """Raise ValueError where the mask loss has nothing to learn from."""
+    if config.loss.mask > 0 and config.model.system == "object_abn" and not dataset.has_masks:
+        name = config.data.dataset
+        raise ValueError(f"{name} has no masks, which the mask loss needs; run `objabn masks {name}`, or add --set loss.mask=0.")
+
+
+def find_run_model(run: Path, checkpoint: str | None) -> tuple[Path, str]:
+    """Return the model file of a run and the name of its checkpoint: the one asked for, else best, else last."""
+    from objabn.training.checkpoint import find_checkpoint
+
+    for name in (checkpoint,) if checkpoint else ("best", "last"):
+        folder = find_checkpoint(run, name)
+        if folder is not None:
+            return folder / "model.safetensors", name
+    raise FileNotFoundError(f"{run} has no checkpoint {checkpoint or 'best or last'}; objabn train writes one at the end of each epoch.")
+
+
+def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwork", DataConfig]:
+    """Return the network of a run folder or of a model file, and how clips are cut for it.
+
+    A model file knows only the size of its clips; everything else about them is then the default.
+    """
+    from objabn.models.storage import load_model
+    from objabn.training.run_folder import read_config
+
+    if run.is_dir():
+        return load_model(find_run_model(run, checkpoint)[0]), read_config(run).data
+    net = load_model(run)
+    size = net.clip_size
+    return net, DataConfig(clip_frames=net.clip_frames, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7)
+
+
+def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset: str, checkpoint: str | None = None) -> "Evaluation":
+    """Evaluate a checkpoint of a run on a subset, and write evaluation.json into the run's folder."""
+    from objabn.config import config_hash
+    from objabn.evaluation import evaluate
+    from objabn.models.storage import load_model
+    from objabn.training.environment import versions
+    from objabn.training.run_folder import read_config
+
+    path, name = find_run_model(run, checkpoint)
+    net = load_model(path)
+    if net.classes != len(dataset.classes):
+        raise ValueError(f"{run} tells {net.classes} classes apart and {dataset.name} has {len(dataset.classes)}; they must be the same.")
+    batches = build_loader(dataset, config, subset=subset)
+    evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device, amp=config.run.amp)
+    videos = len(dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction))
+    evaluation = dataclasses.replace(
+        evaluation,
+        dataset=dataset.name,
+        subset=subset,
+        checkpoint=name,
+        skipped=videos - evaluation.videos,
+        config_hash=config_hash(read_config(run)),
+        versions=versions(),
+    )
+    write_evaluation(evaluation, run / "evaluation.json")
+    return evaluation
+
+
+def with_bar(batches: "Batches", text: str) -> "Iterable[Batch]":
+    """Yield the batches under a progress bar, where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console()
+    return track(batches, text, total=len(batches), console=console, transient=True, disable=not console.is_terminal)
+
+
+def write_evaluation(evaluation: "Evaluation", path: Path) -> None:
+    """Write an evaluation as JSON, aside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.tmp")
+    aside.write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n")
+    aside.replace(path)
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Show an evaluation as a small table: one row of accuracies, one for each map."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    branch = "" if evaluation.branch_top1 is None else f"  (attention branch {evaluation.branch_top1:.2f} %)"
+    console.print(
+        f"{evaluation.subset}, {evaluation.videos} videos: top-1 {evaluation.top1:.2f} %{branch}  top-5 {evaluation.top5:.2f} %",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("map", "entropy (bits)", "mask IoU", "pointing", "flat frames")
+    for name, bits in evaluation.entropy.items():
+        overlap, pointing = (f"{values[name]:.3f}" if name in values else "" for values in (evaluation.mask_iou, evaluation.pointing))
+        table.add_row(name, f"{bits:.3f}", overlap, pointing, str(evaluation.flat_frames[name]))
+    console.print(table)

@@ -1,0 +1,80 @@
+"""`objabn demo`: the whole path on synthetic videos with exact masks, in minutes on two CPU cores."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.places import DataOption, dataset_folder
+
+if TYPE_CHECKING:
+    from objabn.config import Config
+    from objabn.data.dataset import PackedDataset
+    from objabn.evaluation import Evaluation
+
+PICTURES = 3
+
+
+def demo(
+    *,
+    compare: Annotated[bool, typer.Option("--compare", help="Also train plain ABN alike, and print both.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(help="Of clips and initial weights.")] = 0,
+    data: DataOption = Path("data"),
+) -> None:
+    """Train Object-ABN with three maps on synthetic videos whose class is a motion, and draw where it looks.
+
+    A run that is already there goes on, or is shown again. Example: objabn demo --compare
+    """
+    from cli.compose import with_flags
+    from objabn.data.dataset import open_dataset
+    from objabn.recipes import recipe
+
+    begin = time.monotonic()
+    dataset = open_dataset(dataset_folder("demo", data))
+    flags = {"data.dataset": str(dataset.root), "run.seed": seed}
+    evaluations = {}
+    if compare:
+        plain = with_flags(recipe("demo"), {"model.system": "abn", "loss.pc": 0, **flags}, [])
+        evaluations["ABN"] = train_and_evaluate(plain, out / "demo-abn", dataset)
+    config = with_flags(recipe("demo", heads=3), flags, [])
+    evaluations["Object-ABN, 3 maps"] = train_and_evaluate(config, out / "demo", dataset)
+    show(evaluations)
+    draw(out / "demo", dataset)
+    print(f"{time.monotonic() - begin:.0f} s in all.")
+
+
+def train_and_evaluate(config: "Config", run_folder: Path, dataset: "PackedDataset") -> "Evaluation":
+    """Train as far as the settings say and return the evaluation on `test`."""
+    from cli.compose import evaluate_run
+    from cli.train import fit_run
+
+    print(f"Training in {run_folder} ...")
+    fit_run(config, run_folder, dataset, "test", resume=True)
+    return evaluate_run(run_folder, config, dataset, subset="test")
+
+
+def show(evaluations: "dict[str, Evaluation]") -> None:
+    """Print one row for each map of each network."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("network", "top-1 (%)", "map", "entropy (bits)", "overlap with objects", "points at an object", title="objabn demo")
+    for name, evaluation in evaluations.items():
+        for row, map_name in enumerate(evaluation.entropy):
+            first = (name, f"{evaluation.top1:.1f}") if row == 0 else ("", "")
+            overlap, pointing = (
+                f"{values[map_name]:.2f}" if map_name in values else "" for values in (evaluation.mask_iou, evaluation.pointing)
+            )
+            table.add_row(*first, map_name, f"{evaluation.entropy[map_name]:.2f}", overlap, pointing)
+    Console().print(table)
+
+
+def draw(run_folder: Path, dataset: "PackedDataset") -> None:
+    """Draw the maps over the first test videos and say which files to open."""
+    from cli.explain import explain
+
+    rows = dataset.index.rows("test")[:PICTURES]
+    print("Where it looks (M_u free, M_o object, M_b background); open these:")
+    explain(run_folder, [dataset.root / "videos" / dataset.index.name(row) for row in rows], method="attention", out=None, device="auto")

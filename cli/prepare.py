@@ -1,0 +1,126 @@
+"""`objabn prepare`: decode every video once and pack it; killed at any moment, it continues."""
+
+import shutil
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.places import DataOption, make_demo
+from cli.progress import progress_bar, size_text
+
+if TYPE_CHECKING:
+    from objabn.data.pack import PackReport
+    from objabn.data.pack_shard import PackSettings
+    from objabn.data.sources import Listing
+
+SHOWN_FAILURES = 10
+
+
+class Store(StrEnum):
+    """How frames are kept."""
+
+    frames = "frames"
+    video = "video"
+
+
+class Codec(StrEnum):
+    """How store `video` is coded."""
+
+    vp9 = "vp9"
+    h264 = "h264"
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="ucf101, demo, or a folder of class folders.")],
+    *,
+    videos: Annotated[Path | None, typer.Option(help="Folder of the source videos.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Folder of the official lists.")] = None,
+    store: Annotated[Store, typer.Option(help="A JPEG per frame, or short closed GOPs of a video codec.")] = Store.frames,
+    codec: Annotated[Codec, typer.Option(help="Of store video; h264 needs a GPU to train through DALI.")] = Codec.vp9,
+    quality: Annotated[int, typer.Option(help="JPEG quality, or video quality that looks alike.")] = 90,
+    short_side: Annotated[int, typer.Option(help="Larger frames are reduced to it, smaller ones kept.")] = 320,
+    gop: Annotated[int, typer.Option(help="Frames per closed GOP of store video.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="Folder of the packed dataset; otherwise DATA/NAME.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 is one per core.")] = 0,
+    data: DataOption = Path("data"),
+) -> None:
+    """Pack a dataset: every listed video is decoded once, from start to end.
+
+    Example: objabn prepare ucf101 --videos UCF-101 --annotations ucfTrainTestlist
+    """
+    from objabn.data.pack import PackSettings, pack
+
+    if dataset == "demo":
+        make_demo(out or data / "demo")
+        return
+    settings = PackSettings(store=store.value, codec=codec.value, quality=quality, short_side=short_side, gop=gop)
+    listing = find_listing(dataset, videos, annotations)
+    folder = out or data / listing.name
+    if not (folder / "manifest.json").is_file():
+        announce(listing, folder, settings)
+    begin = time.monotonic()
+    with progress_bar(f"Packing {listing.name}", unit="videos") as on_progress:
+        report = pack(
+            listing,
+            folder,
+            store=settings.store,
+            codec=settings.codec,
+            quality=quality,
+            short_side=short_side,
+            gop=gop,
+            workers=workers,
+            on_progress=on_progress,
+        )
+    summarise(report, folder, time.monotonic() - begin)
+
+
+def find_listing(dataset: str, videos: Path | None, annotations: Path | None) -> "Listing":
+    """Return what is to be packed: official lists by name, or class folders."""
+    from objabn.data.sources import folder, ucf101
+
+    if dataset == "ucf101":
+        if videos is None:
+            raise ValueError("prepare ucf101 needs --videos, the folder that holds UCF101's class folders.")
+        return ucf101(videos, annotations or official_lists(videos))
+    if annotations is not None:
+        raise ValueError(f"--annotations goes with ucf101 only; {dataset!r} is read as a folder of class folders.")
+    if videos is None:
+        return folder(dataset)
+    if Path(dataset).name != dataset:
+        raise ValueError(f"{dataset!r} is not possible as the name of a dataset with --videos; it must be a plain name.")
+    return folder(videos)._replace(name=dataset)
+
+
+def official_lists(videos: Path) -> Path:
+    """Return the folder of UCF101's lists inside or beside the videos."""
+    for place in (videos, videos.resolve().parent):
+        if (place / "ucfTrainTestlist").is_dir():
+            return place / "ucfTrainTestlist"
+    raise FileNotFoundError(f"UCF101's lists are not inside or beside {videos}; give --annotations, the folder with trainlist01.txt.")
+
+
+def announce(listing: "Listing", folder: Path, settings: "PackSettings") -> None:
+    """Print the expected size; too little space on the disk is a RuntimeError."""
+    from objabn.data.pack import expected_bytes
+
+    expected = expected_bytes(listing, settings=settings)
+    free = shutil.disk_usage(next(place for place in folder.resolve().parents if place.exists())).free
+    print(f"{len(listing.entries)} videos of {len(listing.classes)} classes; about {size_text(expected)} will be written to {folder}.")
+    if listing.remark:
+        print(listing.remark)
+    if expected > free:
+        raise RuntimeError(f"{folder} has {size_text(free)} free, about {size_text(expected)} are needed; choose another --out.")
+
+
+def summarise(report: "PackReport", folder: Path, seconds: float) -> None:
+    """Print what was packed, and every failed video with its reason up to a screenful."""
+    print(f"{folder} holds {report.videos} videos, {report.frames} frames, {size_text(report.bytes)} ({seconds:.0f} s).")
+    if report.failed:
+        print(f"{len(report.failed)} videos could not be packed and were left out:")
+    for failure in report.failed[:SHOWN_FAILURES]:
+        print(f"  {failure['video']}: {failure['reason']}")
+    if len(report.failed) > SHOWN_FAILURES:
+        print(f"  and {len(report.failed) - SHOWN_FAILURES} more; all are in {folder / 'manifest.json'}")

@@ -1,0 +1,55 @@
+"""Packed bytes back to pixels, without DALI."""
+
+import io
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from objabn.data.colour import yuv420p_to_rgb
+from objabn.data.dataset import PackedDataset
+
+
+def decode_frames(dataset: PackedDataset, video: int, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return frames of a packed video in the order asked for, repeats included, as (T, Y, X, 3) RGB."""
+    height, width = int(dataset.index.height[video]), int(dataset.index.width[video])
+    clip = np.empty((len(frames), height, width, 3), np.uint8)
+    if dataset.store == "frames":
+        for position, data in enumerate(dataset.encoded_frames(video, frames)):
+            clip[position] = decode_jpeg(data)
+        return clip
+    data, wanted = dataset.encoded_clip(video, frames)
+    for number, picture in enumerate(decode_mp4(data, last_frame=int(wanted.max(initial=-1)), wanted=set(wanted.tolist()))):
+        if picture is not None:
+            clip[wanted == number] = picture
+    return clip
+
+
+def decode_video(dataset: PackedDataset, video: int, *, frames_at_once: int = 32) -> Iterator[NDArray[np.uint8]]:
+    """Yield a whole packed video in pieces of up to `frames_at_once` frames, each (T, Y, X, 3) RGB."""
+    gop = int(dataset.manifest["gop"])
+    # Whole GOPs, so that nothing is decoded twice.
+    step = max(1, frames_at_once // gop) * gop
+    for start in range(0, int(dataset.index.frames[video]), step):
+        yield decode_frames(dataset, video, np.arange(start, min(start + step, int(dataset.index.frames[video]))))
+
+
+def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return one JPEG as (Y, X, 3) RGB."""
+    return np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
+
+
+def decode_mp4(data: NDArray[np.uint8], *, last_frame: int, wanted: set[int]) -> Iterator[NDArray[np.uint8] | None]:
+    """Yield the frames of an MP4 in order as (Y, X, 3) RGB up to `last_frame`, None in place of those not wanted."""
+    with av.open(io.BytesIO(data.tobytes()), "r") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        decoded = -1
+        for decoded, frame in enumerate(container.decode(stream)):
+            yield yuv420p_to_rgb(np.asarray(frame.to_ndarray(format="yuv420p"))) if decoded in wanted else None
+            if decoded == last_frame:
+                return
+    if decoded < last_frame:
+        raise ValueError(f"The packed clip ends after frame {decoded}, frame {last_frame} was asked for; the pack is damaged.")

@@ -1,0 +1,167 @@
+"""A dataset that needs no download: a coloured thing on a ring among others, and the class is how it moves.
+
+In all four classes the eight frames of a clip show the thing at the same eight places of its ring; only their order tells
+clockwise from counter-clockwise and single steps from steps of three. Everything else is drawn independently for every frame,
+so frames alone, or out of order, say exactly nothing. Mirrored clips change class: train without flips.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image
+
+from objabn.data.dataset import PackedDataset, open_dataset
+from objabn.data.encode import encode_gops
+from objabn.data.pack import pack
+from objabn.data.progress import Counter, OnProgress
+from objabn.data.segment import import_masks
+from objabn.data.sources import Listing, folder
+
+MOTIONS = {"slow_clockwise": 1, "slow_counter_clockwise": -1, "fast_clockwise": 3, "fast_counter_clockwise": -3}
+"""Places of the ring from one frame of a clip to the next; all odd, so that eight frames visit all eight places."""
+PLACES = 8
+STRIDE_FRAMES = 3
+"""Frames of the video between two frames of a clip; `objabn.recipes.demo` samples so."""
+FPS = Fraction(12)
+
+
+class Path2D(NamedTuple):
+    """Where a thing is in each frame: three (T,) arrays; borders wrap around."""
+
+    y: NDArray[np.floating[Any]]
+    """Rows, in pixels."""
+    x: NDArray[np.floating[Any]]
+    """Columns, in pixels."""
+    angle: NDArray[np.floating[Any]]
+    """Radians, growing clockwise on screen."""
+
+
+class DemoClip(NamedTuple):
+    """One synthetic video."""
+
+    frames: NDArray[np.uint8]
+    """(T, Y, X, 3) RGB."""
+    mask: NDArray[np.bool_]
+    """(T, Y, X): exactly the pixels of the moving thing."""
+
+
+def write_demo(
+    root: Path, *, train: int = 480, test: int = 120, size: int = 96, frames: int = 32, seed: int = 0, on_progress: OnProgress | None = None
+) -> Listing:
+    """Write `root/videos/SUBSET/CLASS/*.mp4` and `root/own_masks/.../*.npz`, the same bytes for the same seed; list the videos."""
+    counter = Counter(on_progress, train + test)
+    for subset, number, motion in (
+        (s, n, list(MOTIONS)[n % len(MOTIONS)]) for s, count in (("train", train), ("test", test)) for n in range(count)
+    ):
+        name = f"{subset}/{motion}/{subset}-{number:05d}"
+        clip = draw_clip(motion, np.random.default_rng([seed, subset == "test", number]), size=size, frames=frames)
+        video, masks = root / "videos" / f"{name}.mp4", root / "own_masks" / f"{name}.npz"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        masks.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(masks, mask=clip.mask)
+        video.write_bytes(b"".join(encode_gops(clip.frames, fps=FPS, codec="h264", quality=94, gop=32)))
+        counter.add(1)
+    return folder(root / "videos")._replace(name="demo")
+
+
+def make_demo(
+    root: Path, *, train: int = 480, test: int = 120, size: int = 96, frames: int = 32, seed: int = 0, on_progress: OnProgress | None = None
+) -> PackedDataset:
+    """Write, pack and mask the demo dataset in `root`; one that is already there is opened."""
+    if not (root / "masks" / "manifest.json").is_file():
+        listing = write_demo(root, train=train, test=test, size=size, frames=frames, seed=seed, on_progress=on_progress)
+        pack(listing, root, quality=95)
+        import_masks(open_dataset(root), root / "own_masks")
+    return open_dataset(root)
+
+
+def draw_clip(motion: str, rng: Generator, *, size: int, frames: int) -> DemoClip:
+    """Draw one video: a shaking background, two or three grey things that stay where they are and flicker, one that goes round."""
+    clip = draw_background(rng, size=size, frames=frames)
+    for _ in range(rng.integers(2, 4)):
+        place = shaken(np.full((frames, 2), rng.uniform(0, size, 2)), rng, size)
+        still = Path2D(place[:, 0], place[:, 1], np.full(frames, rng.uniform(0, 2 * np.pi)))
+        draw_thing(clip, still, make_texture(rng, colour=0.15), rng, brightness_T=rng.uniform(0.7, 1.3, frames))
+    path = draw_path(motion, rng, size=size, frames=frames)
+    mask = draw_thing(clip, path, make_texture(rng, colour=1.0), rng, brightness_T=np.ones(frames))
+    return DemoClip(clip, mask)
+
+
+def draw_path(motion: str, rng: Generator, *, size: int, frames: int) -> Path2D:
+    """Return the way round a ring of random place and radius, begun at a random angle."""
+    radius = rng.uniform(12, 18) * size / 96
+    # Rows count downwards, so growing angles turn clockwise on screen.
+    turn = rng.uniform(0, 2 * np.pi) + MOTIONS[motion] * 2 * np.pi / (PLACES * STRIDE_FRAMES) * np.arange(frames)
+    centre = rng.uniform(0.4 * size, 0.6 * size, 2)
+    place = shaken(centre + radius * np.stack([np.sin(turn), np.cos(turn)], 1), rng, size)
+    return Path2D(place[:, 0], place[:, 1], np.full(frames, rng.uniform(0, 2 * np.pi)))
+
+
+def shaken(place_T2: NDArray[np.float64], rng: Generator, size: int) -> NDArray[np.float64]:
+    """Move every frame's place a little, independently of its neighbours."""
+    return place_T2 + rng.uniform(-1, 1, place_T2.shape) * size / 96
+
+
+def draw_background(rng: Generator, *, size: int, frames: int) -> NDArray[np.uint8]:
+    """Return (T, Y, X, 3): a muted texture, shaken as if by hand."""
+    texture = make_texture(rng, colour=0.15, cells=int(rng.integers(5, 9)), size=size)
+    shift_T2 = rng.integers(-4, 5, (frames, 2)) * size // 96
+    rows_TY = (np.arange(size) + shift_T2[:, :1]) % size
+    columns_TX = (np.arange(size) + shift_T2[:, 1:]) % size
+    return texture[rows_TY[:, :, None], columns_TX[:, None, :]]
+
+
+def make_texture(rng: Generator, *, colour: float, cells: int = 5, size: int = 64) -> NDArray[np.uint8]:
+    """Return a (size, size, 3) smooth random texture without seams between two tones; `colour` 0 is grey, 1 is vivid."""
+    noise = np.tile(rng.integers(0, 256, (cells, cells), dtype=np.uint8), (3, 3))
+    smooth = np.asarray(Image.fromarray(noise).resize((3 * size, 3 * size), Image.Resampling.BICUBIC))[size : 2 * size, size : 2 * size]
+    weight = np.clip((smooth.astype(np.float32) / 255 - 0.5) * 2.5 + 0.5, 0, 1)[..., None]
+    hue = rng.uniform(0, 1)
+    dark, light = (vivid(hue + shift, value) * colour + value * (1 - colour) for shift, value in ((0, 80.0), (0.35, 190.0)))
+    return np.asarray(dark * (1 - weight) + light * weight, np.uint8)
+
+
+def vivid(hue: float, value: float) -> NDArray[np.float64]:
+    """Return a saturated RGB colour around a brightness."""
+    wheel = np.cos(2 * np.pi * (hue - np.arange(3) / 3))
+    return np.clip(value + 90 * wheel, 0, 255)
+
+
+def draw_thing(
+    clip: NDArray[np.uint8], path: Path2D, texture: NDArray[np.uint8], rng: Generator, *, brightness_T: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Draw a textured, lobed thing into `clip` along a path; return exactly its pixels as (T, Y, X)."""
+    frames, size = clip.shape[0], clip.shape[1]
+    radius, lobes, depth = rng.uniform(11, 16) * size / 96, int(rng.integers(2, 6)), rng.uniform(0, 0.3)
+    reach = np.arange(-int(1.3 * radius) - 1, int(1.3 * radius) + 2)
+    rows_TY = np.floor(path.y)[:, None].astype(np.int64) + reach
+    columns_TX = np.floor(path.x)[:, None].astype(np.int64) + reach
+    y_TYX, x_TYX = (rows_TY - path.y[:, None])[:, :, None], (columns_TX - path.x[:, None])[:, None, :]
+    cos, sin = np.cos(path.angle)[:, None, None], np.sin(path.angle)[:, None, None]
+    own_x, own_y = cos * x_TYX + sin * y_TYX, cos * y_TYX - sin * x_TYX
+    outline = radius * (1 + depth * np.cos(lobes * np.arctan2(own_y, own_x)))
+    frame, row, column = np.nonzero(own_x**2 + own_y**2 < outline**2)
+    cells = texture[tuple((own[frame, row, column] / radius * 24).astype(np.int64) % len(texture) for own in (own_y, own_x))]
+    place = (frame, rows_TY[frame, row] % size, columns_TX[frame, column] % size)
+    clip[place] = np.clip(cells * brightness_T[frame, None], 0, 255).astype(np.uint8)
+    mask = np.zeros((frames, size, size), np.bool_)
+    mask[place] = True
+    return mask
+
+
+def contact_sheet(clips: Iterator[DemoClip], *, columns: int = 8) -> NDArray[np.uint8]:
+    """Return one row per clip: frames spread evenly over it, the mask outlined in white."""
+    rows = []
+    for clip in clips:
+        chosen = np.linspace(0, len(clip.frames) - 1, columns).astype(np.int64)
+        pictures = clip.frames[chosen].copy()
+        inside = clip.mask[chosen]
+        edge = inside & ~(np.roll(inside, 1, 1) & np.roll(inside, -1, 1) & np.roll(inside, 1, 2) & np.roll(inside, -1, 2))
+        pictures[edge] = 255
+        rows.append(np.concatenate(list(pictures), axis=1))
+    return np.concatenate(rows)

@@ -1,0 +1,111 @@
+"""The index: one row per packed video, as numpy columns that open at once however many rows there are."""
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objabn.config import check
+from objabn.data.shards import read_columns, write_columns
+
+SUBSETS = ("none", "train", "val", "test")
+"""A subset's position is its code in `Index.subset`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Index:
+    """Columns over N videos, in the order of shards."""
+
+    name_bytes: NDArray[np.uint8]
+    """All names end to end, UTF-8."""
+    name_offsets: NDArray[np.int64]
+    """(N + 1,) where each name starts in `name_bytes`."""
+    label: NDArray[np.int64]
+    """(N,) class number, from 0."""
+    frames: NDArray[np.int64]
+    """(N,) number of frames."""
+    height: NDArray[np.int32]
+    """(N,) pixels of the packed frames."""
+    width: NDArray[np.int32]
+    """(N,) pixels of the packed frames."""
+    fps: NDArray[np.float32]
+    """(N,) frames per second of the source."""
+    group: NDArray[np.int32]
+    """(N,) videos of one group must not be divided between training and validation."""
+    subset: NDArray[np.uint8]
+    """(folds, N) codes of `SUBSETS`."""
+    shard: NDArray[np.int32]
+    """(N,) number of the shard file."""
+    first_frame: NDArray[np.int64]
+    """(N,) frames that precede the video inside its shard."""
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def name(self, row: int) -> str:
+        """Return the path of the source relative to its root, as the lists write it."""
+        return bytes(self.name_bytes[self.name_offsets[row] : self.name_offsets[row + 1]]).decode()
+
+    def rows(self, subset: str, *, fold: int = 1, val_fraction: float = 0.0) -> NDArray[np.int64]:
+        """Return the rows of a subset in ascending order; `val_fraction` of the training groups become `val`."""
+        check("subset", subset, subset in SUBSETS[1:], "train, val or test")
+        check("data.fold", fold, 1 <= fold <= len(self.subset), f"between 1 and {len(self.subset)} in this dataset")
+        codes = self.subset[fold - 1].copy()
+        if val_fraction > 0:
+            own_val = bool((codes == SUBSETS.index("val")).any())
+            check("data.val_fraction", val_fraction, not own_val, "0, since this dataset has a subset val of its own")
+            codes[held_out(self.label, self.group, codes == SUBSETS.index("train"), val_fraction)] = SUBSETS.index("val")
+        rows = np.flatnonzero(codes == SUBSETS.index(subset))
+        if not len(rows):
+            raise ValueError(self._empty(subset, fold, codes))
+        return rows
+
+    def _empty(self, subset: str, fold: int, codes: NDArray[np.uint8]) -> str:
+        present = [name for code, name in enumerate(SUBSETS) if code and (codes == code).any()]
+        if not present:
+            folds = [str(number + 1) for number, row in enumerate(self.subset) if row.any()]
+            return f"Fold {fold} is not part of this dataset; choose one of: {', '.join(folds)}."
+        hint = " A part of the training groups can serve: --set data.val_fraction=0.2." if subset == "val" else ""
+        return f"The subset {subset!r} of fold {fold} is empty; this dataset has {' and '.join(present)}.{hint}"
+
+
+def held_out(label: NDArray[np.int64], group: NDArray[np.int32], is_train: NDArray[np.bool_], fraction: float) -> NDArray[np.int64]:
+    """Choose rows of whole training groups for validation: in every class at least one group, never all."""
+    chosen: set[int] = set()
+    for number in np.unique(label[is_train]):
+        groups, counts = np.unique(group[is_train & (label == number)], return_counts=True)
+        # Groups are numbered in the order of names, so their numbers are hashed: neighbours are often alike.
+        order = sorted(range(len(groups)), key=lambda position: zlib.crc32(f"group {groups[position]}".encode()))
+        taken = sum(int(counts[position]) for position in order if int(groups[position]) in chosen)
+        for position in order[:-1]:
+            if taken and taken + counts[position] / 2 > fraction * counts.sum():
+                break
+            if int(groups[position]) not in chosen:
+                chosen.add(int(groups[position]))
+                taken += int(counts[position])
+    return np.flatnonzero(is_train & np.isin(group, sorted(chosen)))
+
+
+def join_names(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the columns `name_bytes` and `name_offsets`."""
+    encoded = [name.encode() for name in names]
+    offsets = np.concatenate([[0], np.cumsum([len(name) for name in encoded], dtype=np.int64)]).astype(np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+
+
+def save_index(index: Index, path: Path) -> None:
+    """Write the index as a safetensors file, aside and renamed."""
+    write_columns(path, {field.name: getattr(index, field.name) for field in dataclasses.fields(Index)})
+
+
+def load_index(path: Path) -> Index:
+    """Open an index; its columns are views of the mapped file."""
+    arrays = read_columns(path).arrays
+    names = [field.name for field in dataclasses.fields(Index)]
+    if missing := [name for name in names if name not in arrays]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; it is not an index of objabn: run `objabn prepare` again.")
+    return Index(**{name: arrays[name] for name in names})

@@ -1,0 +1,103 @@
+"""Masks beside the frames: packed bits + zstd per frame and detection counts, in shards that mirror the dataset's."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from objabn.data.shards import Columns, read_columns, shard_path, write_columns
+
+COMPRESSION_LEVEL = 12
+OPEN_SHARDS = 256
+
+
+class MaskClip(NamedTuple):
+    """Masks of the frames of a clip."""
+
+    mask: NDArray[np.uint8]
+    """(T, height, width) of 0 and 1."""
+    valid: NDArray[np.bool_]
+    """(T,): something was found in that frame."""
+
+
+class VideoMasks(NamedTuple):
+    """Masks of some neighbouring frames, as a segmenter returns them."""
+
+    mask: NDArray[np.bool_]
+    """(T, height, width): the union of everything found."""
+    counts: NDArray[np.uint16]
+    """(T,) number of things found."""
+
+
+def pack_mask(mask: NDArray[Any], compressor: zstandard.ZstdCompressor) -> bytes:
+    """Return the compressed bits of one (height, width) mask; an empty mask takes no bytes at all."""
+    return compressor.compress(np.packbits(mask != 0).tobytes()) if mask.any() else b""
+
+
+def unpack_mask(data: bytes, shape: tuple[int, int], decompressor: zstandard.ZstdDecompressor) -> NDArray[np.uint8]:
+    """Return a mask of 0 and 1 from its compressed bits."""
+    if not data:
+        return np.zeros(shape, np.uint8)
+    bits = np.frombuffer(decompressor.decompress(data), np.uint8)
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+
+
+def write_mask_shard(path: Path, pieces: Iterable[VideoMasks], fingerprint: str) -> int:
+    """Write the masks of all frames of one shard, in the order of its frames; return how many frames there were."""
+    compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+    chunks: list[bytes] = []
+    counts: list[NDArray[np.uint16]] = []
+    for piece in pieces:
+        chunks += [pack_mask(mask, compressor) for mask in piece.mask]
+        counts.append(piece.counts.astype(np.uint16))
+    offsets = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks])]).astype(np.int64)
+    columns = {"offsets": offsets, "counts": np.concatenate([np.zeros(0, np.uint16), *counts])}
+    write_columns(path, columns, metadata={"fingerprint": fingerprint}, chunks=chunks)
+    return len(chunks)
+
+
+def mask_fingerprint(dataset_fingerprint: str, description: dict[str, Any]) -> str:
+    """Return what ties mask shards to one dataset and one way of making them."""
+    return hashlib.sha256(json.dumps([dataset_fingerprint, description], sort_keys=True).encode()).hexdigest()[:16]
+
+
+class MaskStore:
+    """The finished masks of a packed dataset."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._open_shard = functools.lru_cache(maxsize=OPEN_SHARDS)(self._map_shard)
+
+    @classmethod
+    def find(cls, folder: Path, dataset_fingerprint: str) -> "MaskStore | None":
+        """Open the store in a folder, or return None where none is finished; masks of another packing are an error."""
+        if not (folder / "manifest.json").is_file():
+            return None
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{folder / 'manifest.json'} is damaged ({error}); delete it and run `objabn masks` again.") from None
+        if manifest.get("dataset_fingerprint") != dataset_fingerprint:
+            raise ValueError(f"The masks in {folder} belong to another packing of the dataset; delete them and run `objabn masks` again.")
+        return cls(folder, manifest)
+
+    def read(self, shard: int, frames: NDArray[np.int64], shape: tuple[int, int]) -> MaskClip:
+        """Return the masks of frames counted within a shard."""
+        arrays = self._open_shard(shard).arrays
+        # Decompressors are not safe to share between threads, and cheap beside sixteen masks.
+        decompressor = zstandard.ZstdDecompressor()
+        spans = zip(arrays["offsets"][frames].tolist(), arrays["offsets"][frames + 1].tolist(), strict=True)
+        mask = np.empty((len(frames), *shape), np.uint8)
+        for position, (start, stop) in enumerate(spans):
+            mask[position] = unpack_mask(arrays["bytes"][start:stop].tobytes(), shape, decompressor)
+        return MaskClip(mask, arrays["counts"][frames] > 0)
+
+    def _map_shard(self, number: int) -> Columns:
+        return read_columns(shard_path(self.folder, number))

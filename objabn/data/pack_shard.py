@@ -1,0 +1,150 @@
+"""One shard of a packed dataset: the unit of work of a process, written whole or not at all."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objabn.config import check
+from objabn.data.encode import Codec, encode_gops, encode_jpeg
+from objabn.data.shards import read_columns, write_columns
+from objabn.data.sources import Entry, Listing
+from objabn.data.video import SourceVideo, UnreadableVideoError
+
+Store = Literal["frames", "video"]
+FORMAT = 1
+"""Changes whenever packed bytes are laid out differently."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSettings:
+    """How videos are packed."""
+
+    store: Store = "frames"
+    """A JPEG per frame, or closed GOPs of a video codec."""
+    codec: Codec = "vp9"
+    """Codec of store `video`."""
+    quality: int = 90
+    """JPEG quality; the video codecs are set to look alike."""
+    short_side: int = 320
+    """Frames with a larger short side are reduced to it."""
+    gop: int = 8
+    """Frames per closed GOP of store `video`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be encoded."""
+        check("store", self.store, self.store in ("frames", "video"), "frames or video")
+        check("codec", self.codec, self.codec in ("vp9", "h264"), "vp9 or h264")
+        check("quality", self.quality, 60 <= self.quality <= 100, "between 60 and 100")
+        check("short_side", self.short_side, self.short_side >= 16, "at least 16 pixels")
+        check("gop", self.gop, 1 <= self.gop <= 250, "between 1 and 250 frames")
+
+    @property
+    def relevant(self) -> dict[str, Any]:
+        """The settings that change the bytes of this store."""
+        unused = ("codec", "gop") if self.store == "frames" else ()
+        return {name: value for name, value in asdict(self).items() if name not in unused}
+
+
+class ShardJob(NamedTuple):
+    """What a process needs to know to write one shard."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+    settings: PackSettings
+    fingerprint: str
+
+
+class EncodedVideo(NamedTuple):
+    """One video ready for its shard."""
+
+    chunks: list[bytes]
+    """A JPEG per frame, or the init segment and one piece per GOP."""
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
+def fingerprint(listing: Listing, settings: PackSettings) -> str:
+    """Return what ties a shard to one listing and one way of packing; the place of the sources does not matter."""
+    lines = [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries]
+    content = json.dumps([FORMAT, settings.relevant, listing.classes, lines], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def encode_video(path: Path, settings: PackSettings) -> EncodedVideo:
+    """Decode one source from start to end and encode it; anything wrong with it is an UnreadableVideoError."""
+    with SourceVideo(path) as video:
+        pictures = video.rgb_frames(short_side=settings.short_side)
+        first = next(pictures)
+        if min(first.shape[:2]) < 16:
+            raise UnreadableVideoError(f"its frames of {first.shape[1]} x {first.shape[0]} pixels are too small; at least 16 are needed")
+        height, width = first.shape[:2]
+        if settings.store == "video":
+            height, width = height // 2 * 2, width // 2 * 2
+        chunks = encode_chunks(same_size(itertools.chain([first], pictures)), settings, video)
+        return EncodedVideo(chunks, video.decoded, height, width, float(video.fps))
+
+
+def encode_chunks(frames: Iterator[NDArray[np.uint8]], settings: PackSettings, video: SourceVideo) -> list[bytes]:
+    """Return the JPEGs of a video, or its init segment and GOPs."""
+    if settings.store == "frames":
+        return [encode_jpeg(frame, settings.quality) for frame in frames]
+    return encode_gops(frames, fps=video.fps, codec=settings.codec, quality=settings.quality, gop=settings.gop)
+
+
+def same_size(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Pass frames on; a change of size in mid-stream is an UnreadableVideoError."""
+    shape: tuple[int, ...] | None = None
+    for number, picture in enumerate(pictures):
+        shape = shape or picture.shape
+        if picture.shape != shape:
+            raise UnreadableVideoError(f"the size of its frames changes at frame {number}")
+        yield picture
+
+
+def pack_shard(job: ShardJob, on_video: Callable[[], None]) -> None:
+    """Encode all videos of a shard and write it; unreadable ones are listed in its header with the reason."""
+    packed: list[tuple[str, EncodedVideo]] = []
+    failed: list[dict[str, str]] = []
+    for entry in job.entries:
+        try:
+            packed.append((entry.name, encode_video(entry.path, job.settings)))
+        except UnreadableVideoError as reason:
+            failed.append({"video": entry.name, "reason": str(reason)})
+        on_video()
+    chunks = [chunk for _, video in packed for chunk in video.chunks]
+    columns = {
+        "offsets": running_sum([len(chunk) for chunk in chunks]),
+        "first_chunk": running_sum([len(video.chunks) for _, video in packed]),
+    }
+    rows = [{"name": name, **{field: getattr(video, field) for field in video._fields[1:]}} for name, video in packed]
+    metadata = {"fingerprint": job.fingerprint, "settings": json.dumps(job.settings.relevant), "rows": json.dumps(rows)}
+    write_columns(job.path, columns, metadata={**metadata, "failed": json.dumps(failed)}, chunks=chunks)
+
+
+def running_sum(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Return where each piece starts, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+
+def is_finished(job: ShardJob) -> bool:
+    """Tell whether a shard is already there; one packed in another way is a ValueError."""
+    if not job.path.is_file():
+        return False
+    metadata = read_columns(job.path).metadata
+    if metadata["fingerprint"] == job.fingerprint:
+        return True
+    before, now = json.loads(metadata["settings"]), job.settings.relevant
+    differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    found = ", ".join(f"{name}={before.get(name)}" for name in differing)
+    asked = ", ".join(f"{name}={now.get(name)}" for name in differing)
+    difference = f"{found}, now asked is {asked}" if differing else "another list of videos"
+    raise ValueError(f"{job.path.parent} was packed with {difference}; choose another folder with --out, or delete that one.")

@@ -1,0 +1,101 @@
+"""Columns on disk: a safetensors file written aside and renamed, read as views of the mapped file."""
+
+import json
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "int64": "I64", "float32": "F32"}
+
+
+class Columns(NamedTuple):
+    """One open file: its arrays by name, and the texts in its header."""
+
+    arrays: dict[str, NDArray[Any]]
+    metadata: dict[str, str]
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return the file of a shard, counted from 0."""
+    return folder / f"shard-{number:05d}.safetensors"
+
+
+def write_columns(
+    path: Path, arrays: Mapping[str, NDArray[Any]], *, metadata: Mapping[str, str] | None = None, chunks: Sequence[bytes] | None = None
+) -> None:
+    """Write arrays, then `chunks` end to end as the uint8 column `bytes`, so that the file appears whole or not at all."""
+    columns = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    layout: dict[str, Any] = {"__metadata__": dict(metadata or {})}
+    end = 0
+    # Wide types first: every column then starts at a multiple of its item size.
+    for name in sorted(columns, key=lambda name: (-columns[name].itemsize, name)):
+        array = columns[name]
+        layout[name] = {"dtype": TYPE_NAMES[array.dtype.name], "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+    if chunks is not None:
+        size = sum(map(len, chunks))
+        layout["bytes"] = {"dtype": "U8", "shape": [size], "data_offsets": [end, end + size]}
+    header = json.dumps(layout).encode()
+    header += b" " * (-len(header) % 8)
+    with aside(path) as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for name in layout:
+            if name in columns:
+                file.write(columns[name].tobytes())
+        file.writelines(chunks or ())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it appears whole or not at all."""
+    with aside(path) as file:
+        file.write(text.encode())
+
+
+class aside:  # noqa: N801  (reads as a phrase: with aside(path) as file)
+    """A file open for writing under a name of its own, renamed to `path` when nothing went wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+
+    def __enter__(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.unfinished.open("wb")
+        return self.file
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        self.file.close()
+        if kind is None:
+            self.unfinished.replace(self.path)
+        else:
+            self.unfinished.unlink()
+
+
+def read_columns(path: Path) -> Columns:
+    """Map a file written by `write_columns` (or any safetensors file) without copying; a damaged one is a ValueError."""
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data_start = 8 + int.from_bytes(mapped[:8], "little")
+        layout = json.loads(mapped[8:data_start])
+        metadata = layout.pop("__metadata__", {})
+        return Columns({name: view(mapped, data_start, **column) for name, column in layout.items()}, metadata)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; the packed dataset is incomplete: run `objabn prepare` again.") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and run the command that made it again.") from None
+
+
+def view(mapped: mmap.mmap, data_start: int, *, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
+    """Return one column as an array over the mapped file."""
+    kind = np.dtype({short: name for name, short in TYPE_NAMES.items()}[dtype])
+    count = (data_offsets[1] - data_offsets[0]) // kind.itemsize
+    return np.frombuffer(mapped, kind, count, data_start + data_offsets[0]).reshape(shape)

@@ -1,0 +1,178 @@
+"""What a network is worth on a subset: accuracy of videos, and how sharp and how right its maps are."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from objabn.metrics import attention_entropy, flat_frames, mask_iou, pointing
+from objabn.models.network import AttentionNetwork
+from objabn.training.precision import Precision, resolve_amp, resolve_device
+from objabn.training.scores import VideoScores, run_network
+from objabn.types import Batch, Output
+
+
+class VideoResult(NamedTuple):
+    """One video; maps are named, and what could not be measured is absent."""
+
+    video: int
+    """Row of the dataset's index."""
+    label: int
+    predicted: int
+    probability: float
+    """Of the true class."""
+    entropy: dict[str, float]
+    """In bits, mean over frames and views."""
+    mask_iou: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """The numbers of `objabn evaluate`: accuracies in percent, entropies in bits, maps by name; None and empty is absent."""
+
+    dataset: str | None = None
+    subset: str | None = None
+    checkpoint: str | None = None
+    videos: int
+    skipped: int | None = None
+    """Videos that could not be read."""
+    top1: float
+    top5: float
+    """Among the five highest, or among all classes if there are fewer."""
+    branch_top1: float | None
+    """Of the attention branch."""
+    nll: float
+    """Mean of -ln of the true class's probability."""
+    clip_top1: float
+    """Of single views."""
+    entropy: dict[str, float]
+    """Mean over frames, then videos (Object-ABN eq. 11)."""
+    flat_frames: dict[str, int]
+    """Frames whose map is the same everywhere."""
+    mask_iou: dict[str, float]
+    """Overlap with the objects, of M_b with what is none; over frames with a detection, then videos."""
+    pointing: dict[str, float]
+    """Share of frames with a detection whose highest cell meets an object, mean over videos."""
+    grid: tuple[int, int]
+    """Rows and columns of the maps; entropies compare within one grid only."""
+    views: int
+    """Views of each video."""
+    config_hash: str | None = None
+    versions: dict[str, str] | None = None
+    results: tuple[VideoResult, ...] = field(default=(), repr=False)
+    """One a video, in the order of the index."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what evaluation.json holds, without what is absent and without the single videos."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "results"}
+        return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def evaluate(
+    net: AttentionNetwork,
+    batches: Iterable[Batch],
+    *,
+    device: str | None = None,
+    amp: str = "off",
+    on_batch: Callable[[Batch, Output], None] | None = None,
+) -> Evaluation:
+    """Evaluate the network on one pass over `batches`; scores of a video are the mean of the softmax over its views.
+
+    `device` is where the network is unless given; `on_batch` sees each batch with the network's answer.
+    """
+    place = next(net.parameters()).device if device is None else resolve_device(device)
+    scores, maps = VideoScores(), MapScores(net.map_names)
+
+    def add(batch: Batch, output: Output) -> None:
+        scores.add(batch, output)
+        maps.add(batch, output)
+        if on_batch is not None:
+            on_batch(batch, output)
+
+    run_network(net.to(place), batches, add, precision=Precision(place, resolve_amp(amp, place)))
+    accuracies = scores.accuracies()
+    return Evaluation(
+        **accuracies._asdict(),
+        entropy=maps.mean("entropy"),
+        flat_frames={name: int(count) for name, count in zip(net.map_names, maps.flat, strict=True)},
+        mask_iou=maps.mean("mask_iou"),
+        pointing=maps.mean("pointing"),
+        grid=maps.grid,
+        views=max(score.views for score in scores.videos.values()),
+        results=collect_results(scores, maps),
+    )
+
+
+class MapScores:
+    """Adds up what is measured of the maps, by video."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.flat = np.zeros(len(names), np.int64)
+        self.grid = (0, 0)
+        self.views: dict[str, dict[int, list[NDArray[np.float64]]]] = {"entropy": {}, "mask_iou": {}, "pointing": {}}
+
+    def add(self, batch: Batch, output: Output) -> None:
+        """Take the maps of the views that are present."""
+        maps_BNTYX = output.maps[batch.present]
+        coverage_B1TYX, valid_B1T = batch.mask[batch.present][:, None], batch.mask_valid[batch.present][:, None]
+        self.grid = (maps_BNTYX.shape[-2], maps_BNTYX.shape[-1])
+        if maps_BNTYX.shape[2:] != coverage_B1TYX.shape[2:]:
+            raise ValueError(
+                f"The maps are {tuple(maps_BNTYX.shape[2:])} frames, rows and columns, the masks {tuple(coverage_B1TYX.shape[2:])}; "
+                "build the loader with the data and model settings of the network."
+            )
+        iou_BN = [
+            mask_iou(maps_BNTYX[:, place], coverage_B1TYX[:, 0], valid_B1T[:, 0], complement=name == "M_b")
+            for place, name in enumerate(self.names)
+        ]
+        measured = {
+            "entropy": attention_entropy(maps_BNTYX).mean(-1),
+            "mask_iou": torch.stack(iou_BN, 1),
+            "pointing": pointing(maps_BNTYX, coverage_B1TYX.expand_as(maps_BNTYX), valid_B1T.expand(maps_BNTYX.shape[:3])),
+        }
+        self.flat += flat_frames(maps_BNTYX).sum((0, 2)).cpu().numpy()
+        videos = batch.video[batch.present].tolist()
+        for quantity, values_BN in measured.items():
+            for video, values_N in zip(videos, values_BN.double().cpu().numpy(), strict=True):
+                self.views[quantity].setdefault(video, []).append(values_N)
+
+    def of_video(self, quantity: str, video: int) -> NDArray[np.float64]:
+        """Return (N,) means over the views that have a value; NaN where none has."""
+        return mean_of_finite(np.stack(self.views[quantity][video]))
+
+    def mean(self, quantity: str) -> dict[str, float]:
+        """Return the mean over videos by map, for the maps that have one."""
+        means_N = mean_of_finite(np.stack([self.of_video(quantity, video) for video in self.views[quantity]]))
+        return self.named(means_N)
+
+    def named(self, values_N: NDArray[np.float64]) -> dict[str, float]:
+        """Return values by map name without those that are NaN."""
+        return {name: float(value) for name, value in zip(self.names, values_N, strict=True) if not np.isnan(value)}
+
+
+def mean_of_finite(values_MN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each column over its entries that are not NaN; NaN where there is none."""
+    is_there = ~np.isnan(values_MN)
+    counts_N = is_there.sum(0)
+    sums_N = np.where(is_there, values_MN, 0.0).sum(0)
+    return np.divide(sums_N, counts_N, out=np.full(len(sums_N), np.nan), where=counts_N > 0)
+
+
+def collect_results(scores: VideoScores, maps: MapScores) -> tuple[VideoResult, ...]:
+    """Return one row a video."""
+    return tuple(
+        VideoResult(
+            video=video,
+            label=score.label,
+            predicted=int(score.probabilities.argmax()),
+            probability=score.probability(),
+            entropy=maps.named(maps.of_video("entropy", video)),
+            mask_iou=maps.named(maps.of_video("mask_iou", video)),
+        )
+        for video, score in sorted(scores.videos.items())
+    )

@@ -1,0 +1,58 @@
+"""The attention branch: class scores and one map per head and frame, from the features in the middle of a network."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(NamedTuple):
+    """What a branch makes of the stem's features."""
+
+    maps: Tensor
+    """(B, N, T, y, x) in [0, 1], at least float32."""
+    logits: Tensor
+    """(B, K) class scores of the branch."""
+    features: Tensor
+    """(B, D, T, y, x) right behind the residual blocks (Object-ABN section 4.2: the PC loss is taken there)."""
+
+
+class AttentionBranch(nn.Module):
+    """Residual blocks, a shared convolution to K channels, and from it class scores and N maps.
+
+    `blocks` keep the resolution and give `channels`. Fukui et al. 2019 for one map, Object-ABN section 3.3 for several:
+    convolution and batch norm act on each map alone, so N heads are N independent ones.
+    """
+
+    def __init__(
+        self,
+        blocks: nn.Module,
+        channels: int,
+        *,
+        classes: int,
+        heads: int = 1,
+        class_head: Literal["conv", "gap"] = "conv",
+        map_kernel: Literal[1, 3] = 1,
+    ) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.norm = nn.BatchNorm3d(channels)
+        self.shared_conv = nn.Conv3d(channels, classes, kernel_size=1, bias=False)
+        self.shared_norm = nn.BatchNorm3d(classes)
+        self.map_conv = nn.Conv3d(classes, heads, (1, map_kernel, map_kernel), padding=(0, map_kernel // 2, map_kernel // 2), bias=False)
+        self.map_norm = nn.BatchNorm3d(heads)
+        self.class_conv = nn.Conv3d(classes, classes, kernel_size=1, bias=False) if class_head == "conv" else nn.Identity()
+        for layer in (self.shared_conv, self.map_conv, self.class_conv):
+            if isinstance(layer, nn.Conv3d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, stem_features: Tensor) -> Attention:
+        """Turn the stem's features (B, C, T, y, x) into maps, class scores and the branch's own features."""
+        features = self.blocks(stem_features)
+        scores = torch.relu(self.shared_norm(self.shared_conv(self.norm(features))))
+        map_logits = self.map_norm(self.map_conv(scores))
+        # Half precision has few numbers near 1, where maps and their entropies live.
+        maps = torch.sigmoid(map_logits.to(torch.promote_types(map_logits.dtype, torch.float32)))
+        # The mean commutes with a convolution of kernel 1: pooled first, it costs one position instead of all.
+        logits = self.class_conv(scores.mean((2, 3, 4), keepdim=True)).flatten(1)
+        return Attention(maps, logits, features)

@@ -1,0 +1,109 @@
+"""From settings to a network: the only place that reads `ModelConfig`."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import nn
+
+from objabn.config import ModelConfig
+from objabn.models.branches import AttentionBranch
+from objabn.models.gating import MergingGate, SingleGate
+from objabn.models.network import AttentionNetwork
+from objabn.models.weights import load_weights
+from objabn.models.x3d import BACKBONES, build_x3d
+
+
+def object_map_names(heads: int) -> tuple[str, ...]:
+    """Name the maps: M_o alone, or M_u, M_o, M_b and further free ones M_3, M_4, ... (Object-ABN section 3.3)."""
+    if heads == 1:
+        return ("M_o",)
+    return ("M_u", "M_o", "M_b", *(f"M_{place}" for place in range(3, heads)))
+
+
+SYSTEMS: dict[str, Callable[[int], tuple[str, ...]]] = {
+    "abn": lambda _heads: ("M_u",),
+    "object_abn": object_map_names,
+}
+
+
+def create_model(
+    backbone: str,
+    *,
+    classes: int,
+    system: Literal["abn", "object_abn"] = "object_abn",
+    heads: int = 1,
+    weights: str | None = None,
+    clip_frames: int = 16,
+    clip_size: int = 224,
+    cut: int = 4,
+    attention_blocks: Literal["next", "same"] = "next",
+    attention_init: Literal["pretrained", "random"] = "pretrained",
+    class_head: Literal["conv", "gap"] = "conv",
+    map_kernel: Literal[1, 3] = 1,
+    apply: Literal["product", "residual"] = "product",
+    merge_init: Literal["mean", "random"] = "mean",
+    dropout: float = 0.5,
+) -> AttentionNetwork:
+    """Build a network by name; the arguments are those of `ModelConfig`, and without `weights` it starts at random."""
+    config = ModelConfig(
+        backbone=backbone,
+        system=system,
+        heads=heads,
+        weights="none" if weights is None else weights,
+        cut=cut,
+        attention_blocks=attention_blocks,
+        attention_init=attention_init,
+        class_head=class_head,
+        map_kernel=map_kernel,
+        apply=apply,
+        merge_init=merge_init,
+        dropout=dropout,
+    )
+    return build_model(config, classes=classes, clip_frames=clip_frames, clip_size=clip_size)
+
+
+def build_model(config: ModelConfig, *, classes: int, clip_frames: int, clip_size: int) -> AttentionNetwork:
+    """Build the network of `config` and load its backbone's weights; `weights_report` says what was loaded."""
+    if config.system not in SYSTEMS:
+        raise ValueError(f"There is no system {config.system!r}; choose one of {', '.join(SYSTEMS)}.")
+    if classes < 1:
+        raise ValueError(f"classes={classes} is not possible; a network needs at least one class.")
+    backbone = build_x3d(
+        config.backbone,
+        classes=classes,
+        cut=config.cut,
+        clip_frames=clip_frames,
+        clip_size=clip_size,
+        dropout=config.dropout,
+    )
+    report = load_weights(
+        backbone,
+        config.weights,
+        kinetics400=BACKBONES[config.backbone].kinetics400,
+        classifier=backbone.classifier,
+        name=config.backbone,
+    )
+    # The branch may start from the backbone's own blocks, so it comes after the weights.
+    blocks, channels = backbone.branch_blocks(config.attention_blocks, pretrained=config.attention_init == "pretrained")
+    branch = AttentionBranch(
+        blocks, channels, classes=classes, heads=config.heads, class_head=config.class_head, map_kernel=config.map_kernel
+    )
+    net = AttentionNetwork(
+        backbone,
+        branch,
+        build_gate(config, backbone.channels),
+        config=config,
+        map_names=SYSTEMS[config.system](config.heads),
+        classes=classes,
+        clip_frames=clip_frames,
+        clip_size=clip_size,
+    )
+    net.weights_report = report
+    return net
+
+
+def build_gate(config: ModelConfig, channels: int) -> nn.Module:
+    """Build what applies the maps to `channels` features."""
+    if config.heads == 1:
+        return SingleGate(config.apply)
+    return MergingGate(channels, config.heads, merge_init=config.merge_init)

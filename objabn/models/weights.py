@@ -1,0 +1,118 @@
+"""Weights of a backbone from a file: whatever wraps them, strictly, and with a report of what was done."""
+
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+WRAPPERS = ("model_state", "state_dict")
+PREFIXES = ("module.", "model.")
+NAMES_SHOWN = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsReport:
+    """What was loaded, and whether the classifier had to be replaced."""
+
+    source: str
+    """The file, or `none`."""
+    tensors: int
+    """Tensors taken from it."""
+    classes: int
+    """Classes of the network."""
+    classes_in_file: int | None
+    """Classes of the file's classifier; None without weights."""
+
+    @property
+    def is_classifier_replaced(self) -> bool:
+        """Say whether the classifier begins afresh because the file's is for other classes."""
+        return self.classes_in_file is not None and self.classes_in_file != self.classes
+
+    def __str__(self) -> str:
+        if self.classes_in_file is None:
+            return "Random weights: nothing was loaded (weights=none)."
+        replaced = f"; its classifier of {self.classes_in_file} classes is replaced by a new one of {self.classes}"
+        return f"{self.tensors} tensors from {self.source}{replaced if self.is_classifier_replaced else ''}."
+
+
+def load_weights(net: nn.Module, weights: str, *, kinetics400: str | None, classifier: str, name: str) -> WeightsReport:
+    """Load `kinetics400`, a path or `none` into a backbone.
+
+    `kinetics400` is the address of the published weights, `classifier` the layer that is replaced where the file has
+    another number of classes, `name` the backbone's name for messages. Anything else that does not fit raises ValueError.
+    """
+    own = net.state_dict()
+    classes = own[f"{classifier}.weight"].shape[0]
+    if weights == "none":
+        return WeightsReport(source="none", tensors=0, classes=classes, classes_in_file=None)
+    state = download(kinetics400, name) if weights == "kinetics400" else read(Path(weights))
+    source = str(kinetics400) if weights == "kinetics400" else weights
+    state = unwrap(state, source)
+    refuse_misfit(own, state, ignore=classifier, source=source, name=name)
+    classes_in_file = state[f"{classifier}.weight"].shape[0]
+    if classes_in_file != classes:
+        state = {key: own[key] if key.startswith(f"{classifier}.") else value for key, value in state.items()}
+    net.load_state_dict(state)
+    replaced = sum(key.startswith(f"{classifier}.") for key in state) if classes_in_file != classes else 0
+    return WeightsReport(source=source, tensors=len(state) - replaced, classes=classes, classes_in_file=classes_in_file)
+
+
+def download(address: str | None, name: str) -> Any:
+    """Fetch published weights once and keep them in torch.hub's cache."""
+    if address is None:
+        raise ValueError(f"There are no Kinetics-400 weights of {name}; give --weights PATH or --weights none.")
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        return torch.hub.load_state_dict_from_url(address, map_location="cpu", progress=sys.stderr.isatty(), weights_only=True)
+    except OSError as error:
+        file = address.rpartition("/")[-1]
+        raise RuntimeError(
+            f"{file} could not be downloaded from {address} ({error}); put the file into {folder}, or give --weights PATH|none."
+        ) from error
+
+
+def read(path: Path) -> Any:
+    """Read a weights file without running anything that is in it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {path}; give `kinetics400`, the path of a file, or `none`.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a weights file that can be read safely ({reason}); save plain tensors with torch.save.") from error
+
+
+def unwrap(content: Any, source: str) -> dict[str, Tensor]:
+    """Take the tensors out of `model_state` or `state_dict` and off the prefixes `module.` and `model.`."""
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{source} holds no weights: expected tensors by name, alone or under {' or '.join(WRAPPERS)}.")
+    while prefix := next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in content)), None):
+        content = {key.removeprefix(prefix): value for key, value in content.items()}
+    return content
+
+
+def refuse_misfit(own: dict[str, Tensor], state: dict[str, Tensor], *, ignore: str, source: str, name: str) -> None:
+    """Raise ValueError naming what is missing, unexpected or of another shape, all but the layer `ignore` in its shape."""
+    other = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape and not key.startswith(f"{ignore}.")]
+    complaints = {"missing": own.keys() - state.keys(), "unexpected": state.keys() - own.keys(), "of another shape": other}
+    found = [f"{len(keys)} {what} ({shorten(sorted(keys))})" for what, keys in complaints.items() if keys]
+    if found:
+        raise ValueError(
+            f"{source} does not fit {name}: of its tensors {', '.join(found)}; give weights of the same backbone, or --weights none."
+        )
+
+
+def shorten(names: list[str]) -> str:
+    """Join the first few names."""
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

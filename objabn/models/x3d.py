@@ -1,0 +1,160 @@
+"""X3D (Feichtenhofer 2020) as pytorchvideo builds it, cut into stem and tail."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+with warnings.catch_warnings():
+    # fvcore, below pytorchvideo, scripts two functions when it is imported; torch warns of that on every start.
+    warnings.simplefilter("ignore", FutureWarning)
+    from pytorchvideo.models.weight_init import init_net_weights
+    from pytorchvideo.models.x3d import create_x3d, create_x3d_res_block
+
+MODEL_ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
+SQUEEZE_RATIO = 0.0625
+BRANCH_BLOCKS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class X3DSize:
+    """What sets one X3D apart from another."""
+
+    width_factor: float = 2.0
+    """Multiplies the channels 12, 12, 24, 48, 96 of stem and stages."""
+    depth_factor: float = 2.2
+    """Multiplies the 1, 2, 5, 3 residual blocks of the stages, rounding up."""
+    head_channels: int = 2048
+    """Channels before the classifier."""
+    clip_frames: int
+    """Frames of a clip in the published setting."""
+    clip_size: int
+    """Side of the picture in pixels in the published setting."""
+    kinetics400: str | None
+    """Address of weights trained on Kinetics-400."""
+
+
+BACKBONES: dict[str, X3DSize] = {
+    "x3d_xs": X3DSize(clip_frames=4, clip_size=160, kinetics400=MODEL_ZOO + "X3D_XS.pyth"),
+    "x3d_s": X3DSize(clip_frames=13, clip_size=160, kinetics400=MODEL_ZOO + "X3D_S.pyth"),
+    "x3d_m": X3DSize(clip_frames=16, clip_size=224, kinetics400=MODEL_ZOO + "X3D_M.pyth"),
+    "x3d_l": X3DSize(depth_factor=5.0, clip_frames=16, clip_size=312, kinetics400=MODEL_ZOO + "X3D_L.pyth"),
+    # Not of the paper: small enough to learn within minutes on two CPU cores.
+    "x3d_nano": X3DSize(width_factor=1.0, depth_factor=1.0, head_channels=256, clip_frames=8, clip_size=96, kinetics400=None),
+}
+
+
+class FullAveragePool(nn.Module):
+    """Average over all frames and positions, of any clip; bit-equal to AvgPool3d with a kernel of the full size.
+
+    AdaptiveAvgPool3d(1) sums in another order and differs from it in the last bit.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Average (B, C, T, y, x) to (B, C, 1, 1, 1)."""
+        return functional.avg_pool3d(features, features.shape[-3:])
+
+
+class X3D(nn.Module):
+    """An X3D whose first `cut` blocks are the stem; parameters are named as in pytorchvideo's checkpoints.
+
+    Two departures from its defaults: no softmax behind the classifier, and the fused SiLU for its own Swish, which is
+    the same function rounded once less.
+    """
+
+    mean = 0.45
+    std = 0.225
+    classifier = "blocks.5.proj"
+
+    def __init__(self, size: X3DSize, *, classes: int, cut: int = 4, clip_frames: int, clip_size: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        if not 2 <= cut <= 4:
+            raise ValueError(f"cut={cut} is not possible; it must be 2, 3 or 4: after the first, second or third stage.")
+        if clip_size < 32:
+            raise ValueError(f"clip_size={clip_size} is not possible; X3D halves the picture five times and needs at least 32 pixels.")
+        net = create_x3d(
+            input_clip_length=clip_frames,
+            input_crop_size=clip_size,
+            model_num_class=classes,
+            dropout_rate=dropout,
+            width_factor=size.width_factor,
+            depth_factor=size.depth_factor,
+            se_ratio=SQUEEZE_RATIO,
+            inner_act=nn.SiLU,
+            head_dim_out=size.head_channels,
+            head_activation=None,
+        )
+        net.blocks[-1].pool.pool = FullAveragePool()
+        self.blocks: nn.ModuleList = net.blocks
+        self.cut = cut
+        self.channels = stage_channels(self.blocks[cut - 1])[-1]
+
+    def stem(self, clip: Tensor) -> Tensor:
+        """Turn a normalised clip (B, 3, T, Y, X) into features (B, C, T, y, x)."""
+        features = clip
+        for block in self.blocks[: self.cut]:
+            features = block(features)
+        return features
+
+    def tail(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, T, y, x) into logits (B, K)."""
+        for block in self.blocks[self.cut :]:
+            features = block(features)
+        return features
+
+    def branch_blocks(self, shape: Literal["next", "same"], *, pretrained: bool) -> tuple[nn.Module, int]:
+        """Return three residual blocks at stride 1, shaped like the stage behind or before the cut, and their channels.
+
+        With `pretrained` each starts as the stage's own block of the same shape; where the stage is too short for
+        three, the others start afresh, as identities.
+        """
+        stage: Any = self.blocks[self.cut if shape == "next" else self.cut - 1]
+        _, inner_channels, channels = stage_channels(stage)
+        widths = [self.channels] + [channels] * (BRANCH_BLOCKS - 1)
+        blocks = nn.Sequential(
+            *(
+                create_x3d_res_block(
+                    dim_in=width,
+                    dim_inner=inner_channels,
+                    dim_out=channels,
+                    conv_stride=(1, 1, 1),
+                    se_ratio=SQUEEZE_RATIO if place % 2 == 0 else 0.0,
+                    inner_act=nn.SiLU,
+                )
+                for place, width in enumerate(widths)
+            )
+        )
+        init_net_weights(blocks)
+        if pretrained:
+            start = 0 if shape == "next" else last_aligned(len(stage.res_blocks))
+            copy_matching(blocks, stage.res_blocks[start : start + BRANCH_BLOCKS])
+        return blocks, channels
+
+
+def stage_channels(stage: Any) -> tuple[int, int, int]:
+    """Return the input, inner and output channels of a residual stage."""
+    branch = stage.res_blocks[0].branch2
+    return branch.conv_a.in_channels, branch.conv_a.out_channels, branch.conv_c.out_channels
+
+
+def last_aligned(depth: int) -> int:
+    """Return where the last three blocks begin that have squeeze-and-excitation in the first and third, as X3D alternates it."""
+    return max(0, (depth - BRANCH_BLOCKS) // 2 * 2)
+
+
+def copy_matching(blocks: Iterable[nn.Module], sources: Iterable[nn.Module]) -> None:
+    """Copy each source block into the block at its place where all names and shapes agree."""
+    for block, source in zip(blocks, sources, strict=False):
+        state = source.state_dict()
+        if {name: value.shape for name, value in state.items()} == {name: value.shape for name, value in block.state_dict().items()}:
+            block.load_state_dict(state)
+
+
+def build_x3d(name: str, *, classes: int, cut: int, clip_frames: int, clip_size: int, dropout: float) -> X3D:
+    """Build the X3D of this name with random weights; an unknown name raises ValueError with those there are."""
+    if name not in BACKBONES:
+        raise ValueError(f"There is no backbone {name!r}; choose one of {', '.join(BACKBONES)}.")
+    return X3D(BACKBONES[name], classes=classes, cut=cut, clip_frames=clip_frames, clip_size=clip_size, dropout=dropout)

@@ -1,0 +1,80 @@
+"""Checkpoints as folders that are whole or not there: written aside, manifest last, swapped in by renaming."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_checkpoint(run_folder: Path, name: str, write: Callable[[Path], None]) -> None:
+    """Replace the checkpoint `name` (`last` or `best`) by what `write` puts into the folder it is given.
+
+    A kill at any moment leaves the old one or the new one: at worst both stand aside, and `find_checkpoint` knows where.
+    """
+    final, new, old = (run_folder / (name + ending) for ending in ("", ".tmp", ".old"))
+    settle(run_folder, name)
+    new.mkdir()
+    write(new)
+    sizes = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
+    for path in [*new.iterdir(), new]:
+        flush(path)
+    write_json(new / "manifest.json", {"files": sizes})
+    flush(new)
+    if final.exists():
+        final.rename(old)
+    new.rename(final)
+    flush(run_folder)
+    remove(old)
+
+
+def find_checkpoint(run_folder: Path, name: str = "last") -> Path | None:
+    """Return the folder that holds the checkpoint `name`, or None; between two renames that is the new one's first place."""
+    for folder in (run_folder / (name + ending) for ending in ("", ".tmp", ".old")):
+        if is_complete(folder):
+            return folder
+    return None
+
+
+def settle(run_folder: Path, name: str) -> None:
+    """Give the checkpoint its proper name if a kill left it aside, and remove what else the kill left."""
+    final, found = run_folder / name, find_checkpoint(run_folder, name)
+    if found is not None and found != final:
+        remove(final)
+        found.rename(final)
+    remove(run_folder / f"{name}.tmp")
+    remove(run_folder / f"{name}.old")
+
+
+def is_complete(folder: Path) -> bool:
+    """Say whether the manifest is there and every file it names has its size."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return False
+    sizes = json.loads(manifest.read_text())["files"]
+    return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint folder, manifest first, so that a half-deleted one is never taken for a whole one."""
+    if folder.exists():
+        (folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON aside, make it durable, and rename it into place."""
+    aside = path.with_name(f"{path.name}.tmp")
+    aside.write_text(json.dumps(values, indent=1) + "\n")
+    flush(aside)
+    aside.replace(path)
+
+
+def flush(path: Path) -> None:
+    """Have the file or folder written to disk, as a rename alone does not promise after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

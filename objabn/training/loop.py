@@ -1,0 +1,181 @@
+"""Training: for each epoch, for each batch, output, losses, backward, step."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from objabn.config import Config
+from objabn.models.network import AttentionNetwork
+from objabn.training.logging import Logger, Record
+from objabn.training.optim import clip_gradients, learning_rate, set_learning_rate
+from objabn.training.precision import as_float32
+from objabn.training.run_folder import start_run_folder
+from objabn.training.scores import Accuracies, VideoScores, run_network
+from objabn.training.session import (
+    Batches,
+    Session,
+    check_position,
+    is_checkpoint_due,
+    log,
+    open_loggers,
+    save,
+    save_best,
+    start_session,
+)
+from objabn.training.signals import Interrupted, StopRequest
+from objabn.training.state import Progress, load_state
+from objabn.types import Batch, Output
+
+
+class FitResult(NamedTuple):
+    """What a finished training leaves."""
+
+    epochs: int
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+    """Means over the last epoch by name; `loss` is the total."""
+    history: list[Record]
+    """One record an epoch, as in log.jsonl."""
+
+
+def fit(
+    net: AttentionNetwork,
+    batches: Batches,
+    config: Config,
+    *,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    monitor: Iterable[Batch] | None = None,
+    monitor_subset: str = "test",
+    loggers: Sequence[Logger] | None = None,
+) -> FitResult:
+    """Train the network in place on batches that can be iterated over again and again and have a length.
+
+    With a run folder it can be stopped at any moment and resumed exactly: a loader that has a `state` must stand at
+    `consumed_samples(run_folder)`, and any other iterable is taken to give the same batches each epoch. `monitor` is
+    evaluated after epochs, and `best/` kept for the subset `val` only. `loggers` is the screen unless given.
+    Raises Interrupted after SIGTERM or Ctrl-C, once the checkpoint is written.
+    """
+    checkpoint = start_run_folder(run_folder, config, resume=resume) if run_folder else None
+    session = start_session(net, batches, config, run_folder=run_folder)
+    progress = session.state.progress
+    if checkpoint:
+        load_state(session.state, checkpoint)
+        session.saved_step = progress.step
+    if progress.epoch < config.optim.epochs:
+        check_position(batches, progress)
+        session.loggers = open_loggers(session, loggers)
+        try:
+            with StopRequest() as session.stop:
+                train(session, batches, monitor, monitor_subset)
+        finally:
+            for logger in session.loggers:
+                logger.close()
+    return summarize(progress)
+
+
+def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
+    """Run the epochs that are left."""
+    try:
+        while session.state.progress.epoch < session.config.optim.epochs:
+            train_epoch(session, batches)
+            accuracies = measure(session, monitor) if monitor is not None and is_evaluation_due(session) else None
+            finish_epoch(session, accuracies, monitor_subset)
+    except Interrupted:
+        save(session)
+        raise
+
+
+def train_epoch(session: Session, batches: Batches) -> None:
+    """Take the steps that are left of the epoch."""
+    config, progress = session.config, session.state.progress
+    session.state.net.train()
+    session.state.meter.start_clock()
+    steps_done = progress.step - progress.epoch * session.steps_per_epoch
+    if steps_done == session.steps_per_epoch:
+        return  # stopped between the last step and the end of the epoch; a loader would already give the next one
+    rest = iter(batches)
+    if not hasattr(batches, "state"):
+        rest = islice(rest, steps_done * config.optim.accumulate, None)
+    for _ in range(steps_done, session.steps_per_epoch):
+        take_step(session, islice(rest, config.optim.accumulate))
+        if config.run.log_steps and progress.step % config.run.log_steps == 0:
+            log(session, "step", {"learning_rate": session.state.optimizer.param_groups[0]["lr"], **session.state.meter.interval()})
+        session.stop.raise_if_received()
+        if is_checkpoint_due(session):
+            save(session)
+    session.state.meter.stop_clock()
+    exhaust(rest)
+
+
+def take_step(session: Session, batches: Iterator[Batch]) -> None:
+    """Take one step of the optimiser on the mean gradient of `optim.accumulate` batches."""
+    state, config = session.state, session.config.optim
+    set_learning_rate(state.optimizer, learning_rate(config, state.progress.step, steps_per_epoch=session.steps_per_epoch))
+    count = 0
+    for batch in state.meter.timed(batches):
+        on_device = batch.to(session.precision.device)
+        with session.precision.autocast():
+            output = session.forward(on_device.clip)
+        output = as_float32(output)
+        losses = state.objective(output, on_device)
+        state.scaler.scale(losses.total / config.accumulate).backward()
+        state.meter.add(losses, output.logits, on_device.label)
+        state.progress.samples += len(batch.label)
+        count += 1
+    if count < config.accumulate:
+        raise RuntimeError(f"The loader ended before the epoch did, at step {state.progress.step}; its length must be what it yields.")
+    if config.clip_norm:
+        state.scaler.unscale_(state.optimizer)
+        clip_gradients(state.optimizer, config.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.progress.step += 1
+
+
+def exhaust(batches: Iterator[Batch]) -> None:
+    """Let the loader come to the end of its epoch; what is left is less than one step."""
+    for _ in batches:
+        continue
+
+
+def is_evaluation_due(session: Session) -> bool:
+    """Say whether the epoch just trained is followed by an evaluation."""
+    epoch, every = session.state.progress.epoch + 1, session.config.run.evaluate_epochs
+    return epoch == session.config.optim.epochs or (every > 0 and epoch % every == 0)
+
+
+def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
+    """Return the accuracies of the network as it stands."""
+    scores = VideoScores()
+
+    def add(batch: Batch, output: Output) -> None:
+        session.stop.raise_if_received()
+        scores.add(batch, output)
+
+    run_network(session.state.net, monitor, add, precision=session.precision, forward=session.forward)
+    return scores.accuracies()
+
+
+def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -> None:
+    """Write the epoch down, keep the network if it is the best so far, and write the checkpoint."""
+    progress = session.state.progress
+    values = session.state.meter.epoch()
+    if accuracies is not None:
+        values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}
+    progress.history.append(log(session, "epoch", values))
+    progress.epoch += 1
+    if accuracies is not None and subset == "val" and accuracies.top1 > (-1 if progress.best_top1 is None else progress.best_top1):
+        progress.best_top1, progress.best_epoch = accuracies.top1, progress.epoch
+        save_best(session)
+    save(session)
+
+
+def summarize(progress: Progress) -> FitResult:
+    """Return what the run came to."""
+    last = progress.history[-1]
+    losses = {name: last[name] for name in ("loss", "perception", "branch", "mask", "pc")}
+    return FitResult(progress.epoch, progress.step, progress.seconds, losses, progress.history)

@@ -1,0 +1,90 @@
+"""What is measured while training: sums that stay on the device, and where the time goes."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from objabn.objective import Losses
+from objabn.types import Batch
+
+
+class Meter:
+    """Sums of losses and right answers over an epoch, read only when asked, so that no step waits for the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.names = (*Losses._fields, "correct", "clips", "batches", "seconds", "wait_seconds")
+        self.sums = torch.zeros(len(self.names) - 2, dtype=torch.float64, device=device)
+        self.times = torch.zeros(2, dtype=torch.float64)
+        self.read = torch.zeros(len(self.names), dtype=torch.float64)
+        self.clock = time.perf_counter()
+
+    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches and add up how long each was waited for."""
+        iterator = iter(batches)
+        while True:
+            asked = time.perf_counter()
+            batch = next(iterator, None)
+            self.times[1] += time.perf_counter() - asked
+            if batch is None:
+                return
+            yield batch
+
+    def add(self, losses: Losses, logits_BK: Tensor, label_B: Tensor) -> None:
+        """Count a batch, without reading anything back from the device."""
+        with torch.no_grad():
+            correct = (logits_BK.argmax(1) == label_B).sum()
+            # new_full fills on the device; a tensor made of Python numbers would have to be copied there.
+            counts = (correct, correct.new_full((), len(label_B)), correct.new_full((), 1))
+            self.sums += torch.stack([*losses, *counts]).double()
+
+    def start_clock(self) -> None:
+        """Begin to count time; what passed since it was stopped is no training."""
+        self.clock = time.perf_counter()
+
+    def stop_clock(self) -> None:
+        """Count the time since the clock was started."""
+        now = time.perf_counter()
+        self.times[0] += now - self.clock
+        self.clock = now
+
+    def interval(self) -> dict[str, float]:
+        """Return the means since the last reading, and begin the next interval."""
+        self.stop_clock()
+        now = self.total()
+        change, self.read = now - self.read, now
+        return self.means(change)
+
+    def epoch(self) -> dict[str, float]:
+        """Return the means of the epoch, and begin the next one."""
+        means = self.means(self.total())
+        for sums in (self.sums, self.times, self.read):
+            sums.zero_()
+        return means
+
+    def total(self) -> Tensor:
+        """Return all sums of the epoch on the CPU; waits for the device."""
+        return torch.cat([self.sums.cpu(), self.times])
+
+    def means(self, sums: Tensor) -> dict[str, float]:
+        """Return each loss per batch, accuracy and loader wait in percent, and clips a second."""
+        values = dict(zip(self.names, sums.tolist(), strict=True))
+        clips, seconds = max(values["clips"], 1), max(values["seconds"], 1e-9)
+        losses = {name: values[name] / max(values["batches"], 1) for name in Losses._fields}
+        return {
+            "loss": losses.pop("total"),
+            **losses,
+            "top1": 100 * values["correct"] / clips,
+            "clips_per_second": values["clips"] / seconds,
+            "loader_wait": 100 * values["wait_seconds"] / seconds,
+        }
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return the sums by name, for a checkpoint."""
+        return {"meter.sums": self.sums, "meter.times": self.times, "meter.read": self.read}
+
+    def from_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the sums of a checkpoint."""
+        self.sums = tensors["meter.sums"].to(self.sums.device)
+        self.times, self.read = tensors["meter.times"], tensors["meter.read"]

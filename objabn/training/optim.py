@@ -1,0 +1,61 @@
+"""How the weights move: parameter groups, optimisers, and the learning rate as a pure function of the step."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from objabn.config import OptimConfig
+
+
+def build_optimizer(net: nn.Module, objective: nn.Module, config: OptimConfig) -> Optimizer:
+    """Return the optimiser over the network and the objective's prototypes; CUDA parameters take the fused kernels."""
+    groups = parameter_groups(net, objective, weight_decay=config.weight_decay)
+    is_fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    if config.name == "sgd":
+        return SGD(groups, lr=config.lr, momentum=config.momentum, fused=is_fused)
+    kind = {"adam": Adam, "adamw": AdamW}[config.name]
+    return kind(groups, lr=config.lr, fused=is_fused)
+
+
+def parameter_groups(net: nn.Module, objective: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trainable parameters as groups: weights with decay; norms and biases (at most one axis), then prototypes, without."""
+    trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in objective.parameters() if parameter.requires_grad], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step counted from 0: a linear warm-up to `lr`, then the schedule.
+
+    The first step of the warm-up takes lr / warm-up steps, its last one lr. The cosine falls from lr after the warm-up
+    towards 0, which the step after the last one would have. `step` counts its epochs from the start of the run.
+    """
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    if step < warmup_steps:
+        return config.lr * (step + 1) / warmup_steps
+    if config.schedule == "cosine":
+        part = (step - warmup_steps) / max(1, config.epochs * steps_per_epoch - warmup_steps)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * part))
+    if config.schedule == "step":
+        passed = sum(step >= epoch * steps_per_epoch for epoch in config.step_epochs)
+        return config.lr * config.step_factor**passed
+    return config.lr
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give every group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def clip_gradients(optimizer: Optimizer, max_norm: float) -> None:
+    """Scale all gradients, the objective's included, so that their common norm is at most `max_norm`."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm)

@@ -1,0 +1,68 @@
+"""Where and how exactly a network is computed: device, autocast, gradient scaling, compilation."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from objabn.types import Output
+
+
+class Precision(NamedTuple):
+    """A device and the number format of the arithmetic on it."""
+
+    device: torch.device
+    dtype: torch.dtype | None
+    """Of autocast; None is float32 throughout."""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which the network is run."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return the gradient scaler, which does something for fp16 only."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+
+def resolve_precision(device: str, amp: str) -> Precision:
+    """Return what `run.device` and `run.amp` mean on this machine."""
+    place = resolve_device(device)
+    return Precision(place, resolve_amp(amp, place))
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device; `auto` is the GPU where torch sees one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"run.device={device} needs a GPU and torch sees none; take auto or cpu.")
+    return torch.device(device)
+
+
+def resolve_amp(amp: str, device: torch.device) -> torch.dtype | None:
+    """Return the number format of autocast; `auto` is bfloat16 on a GPU that computes with it, else None."""
+    if amp == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else None
+    if amp == "fp16" and device.type != "cuda":
+        raise ValueError(f"run.amp=fp16 needs a GPU and the device is {device.type}; take bf16 or off.")
+    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+
+
+def compiled(net: nn.Module, mode: str, device: torch.device) -> Callable[[Tensor], Output]:
+    """Return the network itself, or compiled for fixed shapes; `auto` compiles on a GPU."""
+    if mode == "on" or (mode == "auto" and device.type == "cuda"):
+        return torch.compile(net, dynamic=False)
+    return net
+
+
+def as_float32(output: Output) -> Output:
+    """Return the output with every tensor in float32, so that losses and metrics never see half precision."""
+    return Output(
+        logits=output.logits.float(),
+        branch_logits=None if output.branch_logits is None else output.branch_logits.float(),
+        maps=output.maps.float(),
+        features=None if output.features is None else output.features.float(),
+        frame_weights=None if output.frame_weights is None else output.frame_weights.float(),
+    )

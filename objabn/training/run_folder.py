@@ -1,0 +1,58 @@
+"""The folder of a run: its settings, its surroundings, its checkpoints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from objabn.config import Config, config_hash, from_dict, to_dict
+from objabn.training.checkpoint import find_checkpoint, settle, write_json
+from objabn.training.environment import hardware, versions
+
+
+def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path | None:
+    """Make the folder ready and return the checkpoint to continue from, if there is one.
+
+    Raises ValueError where the folder holds another run, or this one and `resume` is not asked for.
+    """
+    if run_folder.exists() and any(run_folder.iterdir()):
+        if not resume:
+            raise ValueError(f"{run_folder} holds a run already; continue it with --resume, or choose another folder with --out.")
+        if (run_folder / "config.json").exists():
+            refuse_other_settings(run_folder, config)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    for name in ("last", "best"):
+        settle(run_folder, name)
+    write_json(run_folder / "config.json", to_dict(config))
+    write_json(run_folder / "environment.json", {"config_hash": config_hash(config), "versions": versions(), "hardware": hardware()})
+    return find_checkpoint(run_folder)
+
+
+def refuse_other_settings(run_folder: Path, config: Config) -> None:
+    """Raise ValueError if the run was begun with settings that lead to other weights."""
+    names = differences(to_dict(read_config(run_folder)), to_dict(config))
+    if names:
+        raise ValueError(
+            f"{run_folder} was begun with other settings ({', '.join(names)}); leave them as they were, or choose another folder."
+        )
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return the settings that differ, without those that only say where and how fast a run is carried out."""
+    free = {"data": {"loader", "decode", "threads", "prefetch"}, "run": set(first["run"]) - {"seed"}}
+    sections = [section for section in first if isinstance(first[section], dict)]
+    names = [(section, name) for section in sections for name in first[section] if name not in free.get(section, set())]
+    return [f"{section}.{name}" for section, name in names if first[section][name] != second[section][name]]
+
+
+def read_config(run_folder: Path) -> Config:
+    """Return the settings a run was begun with."""
+    path = run_folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_folder} is not the folder of a run: it has no config.json; objabn train makes one.")
+    return from_dict(json.loads(path.read_text()))
+
+
+def consumed_samples(run_folder: Path) -> int:
+    """Return how many clips the run had seen at its last checkpoint, 0 before the first: where its loader has to start."""
+    folder = find_checkpoint(run_folder)
+    return 0 if folder is None else int(json.loads((folder / "state.json").read_text())["progress"]["samples"])

@@ -1,0 +1,61 @@
+"""The demo dataset: the same bytes again, exact masks, motion as the only sign of the class."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from objabn.data.dataset import open_dataset
+from objabn.data.demo import MOTIONS, PLACES, STRIDE_FRAMES, draw_clip, draw_path, make_demo, write_demo
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
+    for root in ("one", "two", "other"):
+        write_demo(tmp_path / root, train=3, test=1, size=48, frames=8, seed=int(root == "other"))
+    files = {root: sorted((tmp_path / root).rglob("*.*")) for root in ("one", "two", "other")}
+    assert len(files["one"]) == 8
+    assert [path.read_bytes() for path in files["one"]] == [path.read_bytes() for path in files["two"]]
+    assert [path.read_bytes() for path in files["one"]] != [path.read_bytes() for path in files["other"]]
+
+
+def test_masks_are_exact_and_arrive_at_their_frames(tmp_path: Path) -> None:
+    dataset = make_demo(tmp_path / "demo", train=8, test=8, size=48, frames=10)
+    assert (len(dataset.index.rows("train")), len(dataset.index.rows("test"))) == (8, 8)
+    assert sorted(dataset.classes) == sorted(MOTIONS)
+    rows = {dataset.index.name(row): row for row in range(len(dataset))}
+    for number, motion in enumerate(MOTIONS):
+        row = rows[f"test/{motion}/test-{number:05d}.mp4"]
+        assert dataset.classes[dataset.index.label[row]] == motion
+        drawn = draw_clip(motion, np.random.default_rng([0, True, number]), size=48, frames=10)
+        masks = dataset.masks(row, np.arange(10))
+        np.testing.assert_array_equal(masks.mask, drawn.mask)
+        assert masks.valid.all()
+    begin = (tmp_path / "demo" / "manifest.json").stat().st_mtime_ns
+    assert len(make_demo(tmp_path / "demo")) == 16
+    assert (tmp_path / "demo" / "manifest.json").stat().st_mtime_ns == begin
+    assert open_dataset(tmp_path / "demo").has_masks
+
+
+def angles_of(motion: str, seed: int) -> NDArray[np.float64]:
+    """Return the eight angles, in degrees clockwise, at which a clip's frames show the thing on its ring."""
+    path = draw_path(motion, np.random.default_rng(seed), size=96, frames=32)
+    y, x = path.y_T[::STRIDE_FRAMES][:PLACES], path.x_T[::STRIDE_FRAMES][:PLACES]
+    # Rows count downwards, so clockwise on screen is from x towards y.
+    return np.degrees(np.arctan2(y - y.mean(), x - x.mean()))
+
+
+@pytest.mark.parametrize(
+    ("motion", "degrees"),
+    [("slow_clockwise", 45), ("slow_counter_clockwise", -45), ("fast_clockwise", 135), ("fast_counter_clockwise", -135)],
+)
+def test_motions_are_what_they_are_called(motion: str, degrees: float) -> None:
+    steps = (np.diff(angles_of(motion, seed=7)) + 180) % 360 - 180
+    np.testing.assert_allclose(steps, degrees, atol=20)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_frames_without_their_order_are_alike_for_all_classes(motion: str) -> None:
+    """Every class puts the thing at eight places spread evenly over the ring."""
+    gaps = np.diff(np.sort(angles_of(motion, seed=3)))
+    np.testing.assert_allclose(gaps, 45, atol=20)

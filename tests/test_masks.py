@@ -1,0 +1,155 @@
+"""The mask store: bits come back as they went in, shards are kept, one's own files are checked."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from PIL import Image
+from videos import class_folders
+
+from objabn.data.dataset import PackedDataset, open_dataset
+from objabn.data.masks import VideoMasks, pack_mask, unpack_mask
+from objabn.data.own_masks import resize_nearest
+from objabn.data.pack import pack
+from objabn.data.segment import import_masks, segment
+from objabn.data.sources import folder
+
+FRAMES = (20, 17, 9, 12)
+"""Of the packed rows, in order."""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> PackedDataset:
+    pack(folder(class_folders(tmp_path / "source")), tmp_path / "packed", workers=1)
+    return open_dataset(tmp_path / "packed")
+
+
+def bright_bar(frames: NDArray[np.uint8]) -> VideoMasks:
+    """Find the bright bar of the numbered frames; pretend to find nothing in frames with it at the left border."""
+    mask = frames.mean(-1) > 200
+    mask[mask[:, :, 0].any(1)] = False
+    return VideoMasks(mask, mask.any((1, 2)).astype(np.uint16) * 3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
+def test_bits_round_trip(mask: NDArray[np.bool_]) -> None:
+    data = pack_mask(mask, zstandard.ZstdCompressor())
+    assert (len(data) == 0) == (not mask.any())
+    restored = unpack_mask(data, mask.shape, zstandard.ZstdDecompressor())
+    assert restored.dtype == np.uint8
+    np.testing.assert_array_equal(restored, mask.astype(np.uint8))
+
+
+def test_masks_belong_to_their_frames(dataset: PackedDataset) -> None:
+    assert not dataset.has_masks
+    assert not dataset.masks(0, np.array([0, 5])).valid.any()
+    report = segment(dataset, bright_bar, description={"segmenter": "bar"}, batch=8)
+    dataset = open_dataset(dataset.root)
+    assert dataset.has_masks
+    # The bar of row 0 (seed 1) starts at column 7 + 5 k.
+    clip = dataset.masks(0, np.array([4, 0, 4]))
+    assert clip.mask.shape == (3, 48, 64)
+    assert [np.flatnonzero(row).tolist() for row in clip.mask[:, 10]] == [list(range(27, 35)), list(range(7, 15)), list(range(27, 35))]
+    assert clip.valid.tolist() == [True] * 3
+    # Row 2 (seed 0) has its bar at the border in frame 0.
+    first = dataset.masks(2, np.array([0, 1]))
+    assert first.valid.tolist() == [False, True]
+    assert not first.mask[0].any()
+    assert report is not None
+    assert report.frames == sum(FRAMES)
+    assert report.found < report.frames
+
+
+def test_parts_together_make_the_store(tmp_path: Path) -> None:
+    pack(folder(class_folders(tmp_path / "source", frames=(5,) * 10)), tmp_path / "packed", workers=1)
+    dataset = open_dataset(tmp_path / "packed")
+    assert dataset.manifest["shards"] == 3
+    assert segment(dataset, bright_bar, description={"segmenter": "bar"}, part=(0, 2)) is None
+    assert not open_dataset(dataset.root).has_masks
+    report = segment(dataset, bright_bar, description={"segmenter": "bar"}, part=(1, 2))
+    assert report is not None
+    assert report.frames == 50
+    assert open_dataset(dataset.root).has_masks
+
+
+def test_finished_shards_are_kept_and_others_refused(dataset: PackedDataset) -> None:
+    calls = []
+
+    def counting(frames: NDArray[np.uint8]) -> VideoMasks:
+        calls.append(len(frames))
+        return bright_bar(frames)
+
+    def failing(frames: NDArray[np.uint8]) -> VideoMasks:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment(dataset, failing, description={"segmenter": "bar"})
+    assert not list(dataset.root.glob("masks/*"))
+    first = segment(dataset, counting, description={"segmenter": "bar"})
+    assert sum(calls) == sum(FRAMES)
+    (dataset.root / "masks" / "manifest.json").unlink()
+    assert segment(dataset, counting, description={"segmenter": "bar"}) == first
+    assert sum(calls) == sum(FRAMES)
+    with pytest.raises(ValueError, match="another segmenter"):
+        segment(dataset, counting, description={"segmenter": "other"})
+
+
+def test_own_masks_from_pngs_and_npz(dataset: PackedDataset, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for row, frames in enumerate(FRAMES):
+        mask = np.zeros((frames, 24, 32), np.uint8)
+        mask[np.arange(frames), 3, np.arange(frames)] = 7
+        name = Path(dataset.index.name(row))
+        if row % 2:
+            place = own / name.with_suffix("")
+            place.mkdir(parents=True)
+            for number, picture in enumerate(mask):
+                Image.fromarray(picture).save(place / f"{number:05d}.png")
+        else:
+            own.mkdir(exist_ok=True)
+            np.savez(own / f"{name.stem}.npz", mask=mask)
+    import_masks(dataset, own)
+    packed = open_dataset(dataset.root)
+    for row, frames in enumerate(FRAMES):
+        clip = packed.masks(row, np.arange(frames))
+        # Twice the size by nearest neighbour: pixel (3, k) becomes the block (6:8, 2k:2k+2).
+        for number in range(frames):
+            expected = np.zeros((48, 64), np.uint8)
+            expected[6:8, 2 * number : 2 * number + 2] = 1
+            np.testing.assert_array_equal(clip.mask[number], expected)
+
+
+def test_own_masks_that_do_not_fit_name_the_video(dataset: PackedDataset, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no masks for A/v1\.avi"):
+        import_masks(dataset, own)
+    np.savez(own / "v1.npz", mask=np.zeros((19, 48, 64), np.uint8))
+    with pytest.raises(ValueError, match=r"A/v1\.avi has 20 packed frames but 19 masks"):
+        import_masks(dataset, own)
+    np.savez(own / "v1.npz", masks=np.zeros((20, 48, 64), np.uint8))
+    with pytest.raises(ValueError, match=r"expected is an array `mask`"):
+        import_masks(dataset, own)
+
+
+def test_nearest_takes_the_pixel_under_the_centre() -> None:
+    mask = np.array([[1, 0, 1, 0, 0, 1]], bool)
+    # Centres of three pixels over six: 1, 3, 5.
+    assert resize_nearest(mask, (2, 3)).tolist() == [[False, False, True]] * 2
+
+
+def test_masks_of_another_packing_are_refused(dataset: PackedDataset) -> None:
+    segment(dataset, bright_bar, description={"segmenter": "bar"})
+    manifest = dataset.root / "masks" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(dataset.manifest["fingerprint"], "0" * 16))
+    with pytest.raises(ValueError, match="another packing"):
+        open_dataset(dataset.root)
+    manifest.write_text("{")
+    with pytest.raises(ValueError, match=r"masks/manifest\.json is damaged"):
+        open_dataset(dataset.root)

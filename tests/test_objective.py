@@ -1,0 +1,92 @@
+"""The total is the weighted sum of Object-ABN eq. 9 and 10, with the terms that belong to the network's maps."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional
+
+import objabn
+from objabn.config import LossConfig
+from objabn.losses import mask_loss, multi_head_mask_loss
+from objabn.models.network import AttentionNetwork
+from objabn.objective import Losses, build_objective
+from objabn.types import Batch, Output
+
+
+def network(**settings: object) -> AttentionNetwork:
+    with torch.device("meta"):
+        return objabn.create_model("x3d_nano", **{"classes": 3, "weights": None, "clip_frames": 2, "clip_size": 64, **settings})
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    count = torch.zeros(2, dtype=torch.int64)
+    return Batch(
+        clip=torch.zeros(2, 3, 2, 64, 64, dtype=torch.uint8),
+        mask=torch.rand(2, 2, 4, 4, generator=generator),
+        mask_valid=torch.tensor([[True, False], [True, True]]),
+        label=torch.tensor([2, 0]),
+        video=count,
+        frames=count[:, None].expand(2, 2),
+        view=count,
+        present=torch.ones(2, dtype=torch.bool),
+    )
+
+
+def output(heads: int, channels: int) -> Output:
+    generator = torch.Generator().manual_seed(1)
+    return Output(
+        logits=torch.randn(2, 3, generator=generator),
+        branch_logits=torch.randn(2, 3, generator=generator),
+        maps=torch.rand(2, heads, 2, 4, 4, generator=generator),
+        features=torch.randn(2, channels, 2, 4, 4, generator=generator),
+        frame_weights=None,
+    )
+
+
+def terms(config: LossConfig, **settings: object) -> tuple[Losses, Output]:
+    net = network(**settings)
+    answer = output(len(net.map_names), net.feature_channels)
+    torch.manual_seed(2)
+    return build_objective(config, net)(answer, batch()), answer
+
+
+@pytest.mark.parametrize(("heads", "empty_mask"), [(1, "ignore"), (1, "zeros"), (3, "ignore"), (3, "zeros")])
+def test_total_is_the_weighted_sum(heads: int, empty_mask: str) -> None:
+    config = LossConfig(branch=0.5, mask=10.0, background=0.25, pc=0.01, empty_mask=empty_mask)
+    losses, answer = terms(config, heads=heads)
+    given = batch()
+    valid = given.mask_valid if empty_mask == "ignore" else None
+    assert answer.branch_logits is not None
+    torch.testing.assert_close(losses.perception, functional.cross_entropy(answer.logits, given.label))
+    torch.testing.assert_close(losses.branch, functional.cross_entropy(answer.branch_logits, given.label))
+    expected = (
+        mask_loss(answer.maps[:, 0], given.mask, valid)
+        if heads == 1
+        else multi_head_mask_loss(answer.maps, given.mask, valid, background_weight=0.25)
+    )
+    torch.testing.assert_close(losses.mask, expected)
+    assert losses.pc > 0
+    torch.testing.assert_close(losses.total, losses.perception + 0.5 * losses.branch + 10 * losses.mask + 0.01 * losses.pc)
+
+
+def test_abn_has_no_mask_loss() -> None:
+    losses, _ = terms(LossConfig(), system="abn")
+    assert losses.mask.item() == 0.0
+
+
+def test_terms_that_are_off_are_zero_and_own_nothing() -> None:
+    config = LossConfig(branch=0, mask=0, pc=0)
+    losses, _ = terms(config)
+    assert [value.item() for value in losses[2:]] == [0.0, 0.0, 0.0]
+    assert torch.equal(losses.total, losses.perception)
+    assert list(build_objective(config, network()).parameters()) == []
+
+
+@pytest.mark.parametrize(("pool", "length"), [("gap", 96), ("flatten", 96 * 2 * 4 * 4)])
+def test_prototypes_are_as_long_as_the_pooled_features(pool: str, length: int) -> None:
+    objective = build_objective(dataclasses.replace(LossConfig(), pc_pool=pool), network())
+    assert [tuple(value.shape) for value in objective.parameters()] == [(3, length)]
+    official = build_objective(dataclasses.replace(LossConfig(), pc_form="official", pc_pool=pool), network())
+    assert [tuple(value.shape) for value in official.parameters()] == [(3, length)] * 2

@@ -1,0 +1,91 @@
+"""The learning rate by hand, and which weights decay."""
+
+import pytest
+import torch
+from torch import nn
+
+from objabn.config import OptimConfig
+from objabn.training.optim import build_optimizer, clip_gradients, learning_rate, parameter_groups, set_learning_rate
+
+
+def rates(config: OptimConfig, steps: range, steps_per_epoch: int = 4) -> list[float]:
+    return [learning_rate(config, step, steps_per_epoch=steps_per_epoch) for step in steps]
+
+
+def test_warm_up_rises_in_equal_steps_to_the_full_rate() -> None:
+    config = OptimConfig(lr=0.8, epochs=3, warmup_epochs=1.0)
+    assert rates(config, range(6)) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
+
+
+def test_half_an_epoch_of_warm_up() -> None:
+    assert rates(OptimConfig(lr=1.0, epochs=3, warmup_epochs=0.5), range(3)) == pytest.approx([0.5, 1.0, 1.0])
+
+
+def test_cosine_falls_from_the_full_rate_to_zero_after_the_warm_up() -> None:
+    # 12 steps, 4 of warm-up: the cosine has 8, so it has passed its half at step 8 and would be zero at step 12.
+    config = OptimConfig(lr=0.8, epochs=3, warmup_epochs=1.0, schedule="cosine")
+    assert rates(config, range(4, 13, 4)) == pytest.approx([0.8, 0.4, 0.0])
+    assert rates(config, range(6, 7)) == pytest.approx([0.4 * (1 + 0.5**0.5)])
+
+
+def test_step_schedule_multiplies_at_each_epoch_named() -> None:
+    config = OptimConfig(lr=1.0, epochs=4, schedule="step", step_epochs=(1, 3), step_factor=0.1)
+    assert rates(config, range(16)) == pytest.approx([1.0] * 4 + [0.1] * 8 + [0.01] * 4)
+
+
+def test_constant_is_constant() -> None:
+    assert set(rates(OptimConfig(lr=0.3), range(100))) == {0.3}
+
+
+def small_net() -> tuple[nn.Module, nn.Module]:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1, bias=False))
+    prototypes = nn.Module()
+    prototypes.centers = nn.Parameter(torch.ones(5, 3))
+    return net, prototypes
+
+
+def test_only_weights_decay() -> None:
+    net, prototypes = small_net()
+    decayed, norms_and_biases, centers = parameter_groups(net, prototypes, weight_decay=0.1)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2), (1, 3)]
+    assert [tuple(p.shape) for p in norms_and_biases["params"]] == [(3,), (3,), (3,)]
+    assert centers["params"] == [prototypes.centers]
+    assert [group["weight_decay"] for group in (decayed, norms_and_biases, centers)] == [0.1, 0.0, 0.0]
+
+
+def test_no_prototypes_no_group_and_frozen_weights_stay_out() -> None:
+    net, _ = small_net()
+    net[2].weight.requires_grad_(False)
+    groups = parameter_groups(net, nn.Module(), weight_decay=0.1)
+    assert [len(group["params"]) for group in groups] == [1, 3]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("sgd", 1 - 0.5 * 0.1), ("adamw", 1 - 0.5 * 0.1)])
+def test_decay_shrinks_weights_by_rate_times_decay_and_prototypes_not_at_all(name: str, expected: float) -> None:
+    net, prototypes = small_net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+    optimizer = build_optimizer(net, prototypes, OptimConfig(name=name, lr=0.5, weight_decay=0.1))
+    for parameter in [*net.parameters(), prototypes.centers]:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(net[0].weight, torch.full((3, 2), expected))
+    assert net[0].bias.tolist() == [1.0] * 3
+    assert torch.equal(prototypes.centers, torch.ones(5, 3))
+
+
+def test_the_rate_reaches_every_group() -> None:
+    optimizer = build_optimizer(*small_net(), OptimConfig())
+    set_learning_rate(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25] * 3
+
+
+def test_clipping_scales_the_common_norm() -> None:
+    net, prototypes = nn.Linear(1, 1, bias=False), nn.Module()
+    prototypes.centers = nn.Parameter(torch.zeros(1))
+    optimizer = build_optimizer(net, prototypes, OptimConfig())
+    net.weight.grad, prototypes.centers.grad = torch.tensor([[3.0]]), torch.tensor([4.0])
+    clip_gradients(optimizer, 1.0)
+    torch.testing.assert_close(net.weight.grad, torch.tensor([[0.6]]))
+    torch.testing.assert_close(prototypes.centers.grad, torch.tensor([0.8]))

@@ -1,0 +1,94 @@
+"""Listings: the official lists of UCF101 and their traps, and folders of class folders."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from objabn.data.sources import folder, ucf101
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def write_lists(root: Path, **texts: str) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    for stem, text in texts.items():
+        (root / f"{stem}.txt").write_bytes(text.replace("\n", "\r\n").encode())
+    return root
+
+
+def test_official_counts_and_order(shared_data: Path) -> None:
+    source = shared_data / "ucf101"
+    listing = ucf101(source, source / "ucfTrainTestlist")
+    counts = [Counter(entry.subsets[fold] for entry in listing.entries) for fold in range(3)]
+    assert [(count["train"], count["test"]) for count in counts] == [(9537, 3783), (9586, 3734), (9624, 3696)]
+    assert len(listing.entries) == 13320
+    assert listing.classes[34:36] == ("Hammering", "HammerThrow")
+    assert listing.classes[46:48] == ("JumpingJack", "JumpRope")
+    assert sum(entry.path.is_file() for entry in listing.entries) == 228
+
+
+def test_derived_class_order_is_the_official_one(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "ucf101"
+    for path in (source / "ucfTrainTestlist").glob("*list*.txt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    derived = ucf101(source, tmp_path)
+    assert derived.classes == ucf101(source, source / "ucfTrainTestlist").classes
+    assert "no classInd.txt" in derived.remark
+
+
+def test_labels_come_from_folders_and_lines_may_end_as_in_windows(tmp_path: Path) -> None:
+    stem = "HandstandPushups/v_HandStandPushups_g07_c01.avi"
+    videos = touch(tmp_path / "videos" / "UCF-101", stem, "Archery/v_Archery_g02_c01.avi")
+    lists = write_lists(
+        tmp_path / "lists",
+        classInd="1 Archery\n2 HandstandPushups\n",
+        trainlist02="Archery/v_Archery_g02_c01.avi 1\n",
+        testlist02=f"{stem}\n",
+    )
+    listing = ucf101(videos.parent, lists)
+    assert [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries] == [
+        ("Archery/v_Archery_g02_c01.avi", 0, "Archery/g02", ("none", "train")),
+        (stem, 1, "HandstandPushups/g07", ("none", "test")),
+    ]
+    assert all(entry.path.is_file() for entry in listing.entries)
+
+
+def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    videos = touch(tmp_path / "videos", "Archery/v_Archery_g02_c01.avi")
+    lists = write_lists(tmp_path / "lists", classInd="1 Archery\n", trainlist01="Archery/v_Archery_g02_c01.avi 5\n")
+    with pytest.raises(ValueError, match="has the label 5"):
+        ucf101(videos, lists)
+
+
+def test_wrong_places_are_named(tmp_path: Path) -> None:
+    lists = write_lists(tmp_path / "lists", trainlist01="Archery/v_Archery_g02_c01.avi 1\n")
+    with pytest.raises(FileNotFoundError, match="None of the 1 listed videos"):
+        ucf101(tmp_path, lists)
+    with pytest.raises(FileNotFoundError, match=r"trainlist01\.txt"):
+        ucf101(tmp_path, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no videos in class folders"):
+        folder(tmp_path)
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    listing = folder(touch(tmp_path, "JumpRope/b.mp4", "JumpingJack/a.AVI", "JumpingJack/notes.txt", ".cache/x.mp4"))
+    assert listing.classes == ("JumpingJack", "JumpRope")
+    assert [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries] == [
+        ("JumpRope/b.mp4", 1, "b", ("train",)),
+        ("JumpingJack/a.AVI", 0, "a", ("train",)),
+    ]
+
+
+def test_folders_with_subsets(tmp_path: Path) -> None:
+    listing = folder(touch(tmp_path, "train/x/1.mp4", "val/y/2.mp4", "test/x/3.mp4", "other/4.mp4"))
+    assert [(entry.name, entry.label, entry.subsets) for entry in listing.entries] == [
+        ("train/x/1.mp4", 0, ("train",)),
+        ("val/y/2.mp4", 1, ("val",)),
+        ("test/x/3.mp4", 0, ("test",)),
+    ]
