@@ -40,7 +40,7 @@ def test_masks_are_exact_and_arrive_at_their_frames(tmp_path: Path) -> None:
 def angles_of(motion: str, seed: int) -> NDArray[np.float64]:
     """Return the eight angles, in degrees clockwise, at which a clip's frames show the thing on its ring."""
     path = draw_path(motion, np.random.default_rng(seed), size=96, frames=32)
-    y, x = path.y_T[::STRIDE_FRAMES][:PLACES], path.x_T[::STRIDE_FRAMES][:PLACES]
+    y, x = path.y[::STRIDE_FRAMES][:PLACES], path.x[::STRIDE_FRAMES][:PLACES]
     # Rows count downwards, so clockwise on screen is from x towards y.
     return np.degrees(np.arctan2(y - y.mean(), x - x.mean()))
 

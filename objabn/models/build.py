@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import nn
 
 from objabn.config import ModelConfig
@@ -99,7 +100,8 @@ def build_model(config: ModelConfig, *, classes: int, clip_frames: int, clip_siz
         clip_size=clip_size,
     )
     net.weights_report = report
-    return net
+    # Clips arrive with their channels last; convolutions that keep them there take half the time on a CPU.
+    return net.to(memory_format=torch.channels_last_3d)
 
 
 def build_gate(config: ModelConfig, channels: int) -> nn.Module:

@@ -51,6 +51,7 @@ def load_model(path: Path | str) -> AttentionNetwork:
         )
     # safetensors places tensors at any address, and products of matrices round differently off an aligned one.
     net.load_state_dict({name: value.clone() for name, value in load_file(path).items()}, assign=True)
+    net.to(memory_format=torch.channels_last_3d)
     net.config, net.weights_report = config, None
     names = description["class_names"]
     net.class_names = None if names is None else tuple(names)
