@@ -37,25 +37,18 @@ def test_masks_are_exact_and_arrive_at_their_frames(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "demo").has_masks
 
 
-def angles_of(motion: str, seed: int) -> NDArray[np.float64]:
-    """Return the eight angles, in degrees clockwise, at which a clip's frames show the thing on its ring."""
-    path = draw_path(motion, np.random.default_rng(seed), size=96, frames=32)
-    y, x = path.y[::STRIDE_FRAMES][:PLACES], path.x[::STRIDE_FRAMES][:PLACES]
-    # Rows count downwards, so clockwise on screen is from x towards y.
-    return np.degrees(np.arctan2(y - y.mean(), x - x.mean()))
+def places_of(motion: str, seed: int) -> NDArray[np.float64]:
+    """Return the eight columns, as parts of the way around, at which a clip's frames show the thing."""
+    return draw_path(motion, np.random.default_rng(seed), size=96, frames=32).x[::STRIDE_FRAMES][:PLACES] / 96
 
 
-@pytest.mark.parametrize(
-    ("motion", "degrees"),
-    [("slow_clockwise", 45), ("slow_counter_clockwise", -45), ("fast_clockwise", 135), ("fast_counter_clockwise", -135)],
-)
-def test_motions_are_what_they_are_called(motion: str, degrees: float) -> None:
-    steps = (np.diff(angles_of(motion, seed=7)) + 180) % 360 - 180
-    np.testing.assert_allclose(steps, degrees, atol=20)
+@pytest.mark.parametrize(("motion", "step"), [("slow_right", 1 / 8), ("slow_left", -1 / 8), ("fast_right", 3 / 8), ("fast_left", -3 / 8)])
+def test_motions_are_what_they_are_called(motion: str, step: float) -> None:
+    np.testing.assert_allclose(np.diff(places_of(motion, seed=7)), step, atol=2.1 / 96)
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_frames_without_their_order_are_alike_for_all_classes(motion: str) -> None:
-    """Every class puts the thing at eight places spread evenly over the ring."""
-    gaps = np.diff(np.sort(angles_of(motion, seed=3)))
-    np.testing.assert_allclose(gaps, 45, atol=20)
+    """Every class puts the thing at eight places spread evenly around the picture."""
+    gaps = np.diff(np.sort(places_of(motion, seed=3) % 1))
+    np.testing.assert_allclose(gaps, 1 / 8, atol=2.1 / 96)

@@ -1,8 +1,9 @@
-"""A dataset that needs no download: a coloured thing on a ring among others, and the class is how it moves.
+"""A dataset that needs no download: a coloured thing among grey ones, and the class is how it moves.
 
-In all four classes the eight frames of a clip show the thing at the same eight places of its ring; only their order tells
-clockwise from counter-clockwise and single steps from steps of three. Everything else is drawn independently for every frame,
-so frames alone, or out of order, say exactly nothing. Mirrored clips change class: train without flips.
+The picture is a cylinder: who leaves at one side comes back at the other. In all four classes the eight frames of a clip show
+the thing at the same eight places around it; only their order tells left from right and single steps from steps of three.
+Everything else is drawn independently for every frame, so a frame alone, or frames out of order, say exactly nothing.
+Mirrored clips change class: train without flips.
 """
 
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ from objabn.data.progress import Counter, OnProgress
 from objabn.data.segment import import_masks
 from objabn.data.sources import Listing, folder
 
-MOTIONS = {"slow_clockwise": 1, "slow_counter_clockwise": -1, "fast_clockwise": 3, "fast_counter_clockwise": -3}
-"""Places of the ring from one frame of a clip to the next; all odd, so that eight frames visit all eight places."""
+MOTIONS = {"slow_right": 1, "slow_left": -1, "fast_right": 3, "fast_left": -3}
+"""Places from one frame of a clip to the next; all odd, so that eight frames visit all eight places."""
 PLACES = 8
 STRIDE_FRAMES = 3
 """Frames of the video between two frames of a clip; `objabn.recipes.demo` samples so."""
@@ -81,7 +82,7 @@ def make_demo(
 
 
 def draw_clip(motion: str, rng: Generator, *, size: int, frames: int) -> DemoClip:
-    """Draw one video: a shaking background, two or three grey things that stay where they are and flicker, one that goes round."""
+    """Draw one video: a shaking background, two or three grey things that stay where they are and flicker, one that moves."""
     clip = draw_background(rng, size=size, frames=frames)
     for _ in range(rng.integers(2, 4)):
         place = shaken(np.full((frames, 2), rng.uniform(0, size, 2)), rng, size)
@@ -93,12 +94,10 @@ def draw_clip(motion: str, rng: Generator, *, size: int, frames: int) -> DemoCli
 
 
 def draw_path(motion: str, rng: Generator, *, size: int, frames: int) -> Path2D:
-    """Return the way round a ring of random place and radius, begun at a random angle."""
-    radius = rng.uniform(12, 18) * size / 96
-    # Rows count downwards, so growing angles turn clockwise on screen.
-    turn = rng.uniform(0, 2 * np.pi) + MOTIONS[motion] * 2 * np.pi / (PLACES * STRIDE_FRAMES) * np.arange(frames)
-    centre = rng.uniform(0.4 * size, 0.6 * size, 2)
-    place = shaken(centre + radius * np.stack([np.sin(turn), np.cos(turn)], 1), rng, size)
+    """Return the way around the picture from a random place, at the speed of the class."""
+    pixels_per_frame = MOTIONS[motion] * size / (PLACES * STRIDE_FRAMES)
+    start_y, start_x = rng.uniform(0, size, 2)
+    place = shaken(np.stack([np.full(frames, start_y), start_x + pixels_per_frame * np.arange(frames)], 1), rng, size)
     return Path2D(place[:, 0], place[:, 1], np.full(frames, rng.uniform(0, 2 * np.pi)))
 
 
