@@ -55,7 +55,7 @@ def our_loaders(dataset: PackedDataset, config: Config) -> dict[str, Callable[[]
     """Return a constructor for each way of ours that this machine has."""
     loaders: dict[str, Callable[[], Iterable[Batch]]] = {"reader": partial(reader, dataset, config)}
     try:
-        from dali_pipelines.loader import loader  # noqa: PLC0415  (DALI is an extra)
+        from dali_pipelines import loader  # noqa: PLC0415  (DALI is an extra)
     except ImportError:
         return loaders
     loaders["DALI on the CPU"] = partial(loader, dataset, override(config, "data.decode=cpu"))

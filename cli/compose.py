@@ -34,7 +34,7 @@ def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start
     """Return the loader the config asks for."""
     if config.data.loader == "dali":
         try:
-            from dali_pipelines.loader import loader
+            from dali_pipelines import loader
         except ImportError as error:
             if not (error.name or "").startswith("nvidia"):
                 raise

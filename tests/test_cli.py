@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from videos import numbered_frames, write_video
 
 from cli.main import app
-from videos import numbered_frames, write_video
 
 COMMANDS = {
     "demo": {"--compare", "--out", "--seed", "--data"},
@@ -60,7 +60,9 @@ def own_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_helps_with_an_example_and_its_flags_are_frozen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import typer
 
-    flags = {name for parameter in typer.main.get_command(app).commands[command].params for name in parameter.opts + parameter.secondary_opts}
+    flags = {
+        name for parameter in typer.main.get_command(app).commands[command].params for name in parameter.opts + parameter.secondary_opts
+    }
     assert {flag for flag in flags if flag.startswith("--")} == COMMANDS[command]
     monkeypatch.setenv("COLUMNS", "200")
     assert f"Example: objabn {command}" in run(command, "--help")

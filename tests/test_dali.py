@@ -17,7 +17,7 @@ from objabn.data.segment import segment
 from objabn.data.sources import folder
 
 pytest.importorskip("nvidia.dali")
-from dali_pipelines.loader import loader
+from dali_pipelines import loader
 
 FRAMES, HEIGHT, WIDTH = 40, 120, 160
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
-from videos import class_folders
+from videos import class_folders, write_video
 
 from objabn.data.dataset import PackedDataset, open_dataset
 from objabn.data.masks import VideoMasks, pack_mask, unpack_mask
@@ -153,3 +153,21 @@ def test_masks_of_another_packing_are_refused(dataset: PackedDataset) -> None:
     manifest.write_text("{")
     with pytest.raises(ValueError, match=r"masks/manifest\.json is damaged"):
         open_dataset(dataset.root)
+
+
+def test_a_real_clip_with_its_own_masks(shared_data: Path, tmp_path: Path) -> None:
+    """DAVIS: JPEG frames become a video file, their PNG masks come in with import_masks, reduced like the frames."""
+    clip = shared_data / "davis" / "car-shadow"
+    pictures = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in sorted((clip / "frames").iterdir())])
+    write_video(tmp_path / "videos" / "driving" / "car-shadow.mp4", pictures)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "car-shadow").symlink_to(clip / "masks")
+    pack(folder(tmp_path / "videos"), tmp_path / "packed", short_side=240, workers=1)
+    report = import_masks(open_dataset(tmp_path / "packed"), tmp_path / "own")
+    assert report is not None
+    assert report.frames == report.found == len(pictures) == 40
+    stored = open_dataset(tmp_path / "packed").masks(0, np.array([0, 20, 39]))
+    assert stored.mask.shape[1] == 240
+    for position, path in enumerate(sorted((clip / "masks").iterdir())[i] for i in (0, 20, 39)):
+        exact = np.asarray(Image.open(path)) > 0
+        assert stored.mask[position].mean() == pytest.approx(exact.mean(), rel=0.01)
