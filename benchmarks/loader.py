@@ -4,7 +4,6 @@ Ours read the packed dataset. The peer reads the original videos as most project
 (the only exact way on B-frame AVIs), torchvision v2 crops and resizes clip and mask, a DataLoader with worker processes batches.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,7 @@ from objabn.data.batching import grid_coverage
 from objabn.data.dataset import PackedDataset
 from objabn.data.reader import reader
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule
+from objabn.data.schedule import Schedule, available_cores
 from objabn.types import Batch
 
 PEER = "PyAV + torchvision v2 on the original videos"
@@ -99,7 +98,7 @@ class PyAVTorchvision(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
 
     def loader(self) -> Iterable[Any]:
         """Return a DataLoader with one worker process a core, as PyTorch's own examples set it up."""
-        workers = self.config.data.threads or len(os.sched_getaffinity(0))
+        workers = self.config.data.threads or available_cores()
         return DataLoader(self, self.config.optim.batch, num_workers=workers)
 
     def read(self, position: int, shift_frames: int) -> tuple[Tensor, Tensor, Tensor, int]:

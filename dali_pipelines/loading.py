@@ -1,6 +1,5 @@
 """Clip plan to Batch through DALI: feeds encoded bytes to the graph and wraps what comes out, without a copy."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from objabn.config import Config
 from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule
+from objabn.data.schedule import Schedule, available_cores
 from objabn.types import Batch
 
 
@@ -45,7 +44,8 @@ def choose_device(config: Config) -> int | None:
         raise RuntimeError("data.decode=gpu needs a GPU and torch sees none; take data.decode=cpu.")
     if decode == "cpu" or not has_gpu or (decode == "auto" and device == "cpu"):
         return None
-    return torch.device(device).index or 0 if device.startswith("cuda") else torch.cuda.current_device()
+    number = torch.device(device).index if device.startswith("cuda") else None
+    return torch.cuda.current_device() if number is None else number
 
 
 class DaliLoader:
@@ -73,7 +73,9 @@ class DaliLoader:
             self.fed_step, self.pipeline = self.step, self.build()
             self.fed.clear()
         for _ in range(len(self) - self.step % len(self)):
-            clip, mask = self.pipeline.run()
+            # Bound to torch's stream, DALI takes its memory back only after the kernels that torch has queued on it.
+            stream = None if self.device_id is None else torch.cuda.current_stream(self.device_id)
+            clip, mask = self.pipeline.run(cuda_stream=stream)
             plan, valid_BT = self.fed.popleft()
             self.step += 1
             yield self.wrap(to_torch(clip), to_torch(mask), valid_BT, plan)
@@ -88,7 +90,7 @@ class DaliLoader:
             crop_size=data.crop_size,
             decode_device="cpu" if self.device_id is None else "mixed",
             device_id=self.device_id,
-            threads=data.threads or os.cpu_count() or 1,
+            threads=data.threads or available_cores(),
             prefetch=data.prefetch,
         )
 

@@ -104,7 +104,8 @@ class PrototypeConformityLoss(nn.Module):
                 away_BK = away_BK + self.distances(self.prototypes[labels_B], others)
             # One class has no others; the sum is then empty and the divisor must not be zero.
             push_B = away_BK.masked_fill(own_BK, 0).sum(1) / max(len(self.prototypes) - 1, 1)
-            return (self.pull * distances_BK[own_BK] - self.push * push_B).mean()
+            pull_B = distances_BK.gather(1, labels_B[:, None])[:, 0]
+            return (self.pull * pull_B - self.push * push_B).mean()
 
     def pooled(self, features: Tensor) -> Tensor:
         """Turn features into one vector for each sample, in float32 or better."""

@@ -9,21 +9,20 @@ from objabn.types import Batch
 
 
 def make_batch(clip_BTYXC: Tensor, mask_BTYX: Tensor, valid_BT: Tensor, plan: ClipPlan, grid_size: int) -> Batch:
-    """Join decoded pixels with what the plan knows of them; every tensor lands on the clip's device."""
-    device = clip_BTYXC.device
+    """Join decoded pixels with what the plan knows of them.
 
-    def column(values: object) -> Tensor:
-        return torch.as_tensor(values, device=device)
-
+    Clip and mask stay where they were decoded; the small columns stay on the CPU until `Batch.to`, since copying
+    each to a GPU here would wait for everything that still runs there.
+    """
     return Batch(
         clip=clip_BTYXC.permute(0, 4, 1, 2, 3),
         mask=grid_coverage(mask_BTYX, grid_size),
-        mask_valid=valid_BT.to(device),
-        label=column(plan.label),
-        video=column(plan.video),
-        frames=column(plan.frames),
-        view=column(plan.view),
-        present=column(plan.present),
+        mask_valid=valid_BT,
+        label=torch.from_numpy(plan.label),
+        video=torch.from_numpy(plan.video),
+        frames=torch.from_numpy(plan.frames),
+        view=torch.from_numpy(plan.view),
+        present=torch.from_numpy(plan.present),
     )
 
 

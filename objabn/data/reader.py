@@ -1,6 +1,5 @@
 """The loader without DALI: the same batches from the same plan by Pillow or PyAV and PyTorch, and the reference for the DALI graphs."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.decode import decode_frames
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule
+from objabn.data.schedule import Schedule, available_cores
 from objabn.types import Batch
 
 
@@ -44,7 +43,7 @@ class Reader:
         if not self.schedule.is_training:
             self.step = 0
         data = self.schedule.config.data
-        with ThreadPoolExecutor(data.threads or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(data.threads or available_cores()) as pool:
             waiting: deque[tuple[ClipPlan, list[Future[tuple[Tensor, Tensor, Tensor]]]]] = deque()
             next_step, end_step = self.step, (self.step // len(self) + 1) * len(self)
             while next_step < end_step or waiting:

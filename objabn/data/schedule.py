@@ -1,5 +1,7 @@
 """Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
 
+import os
+
 import numpy as np
 
 from objabn.config import Config, check
@@ -29,15 +31,13 @@ class Schedule:
         self.clips = self.global_clips // world
         self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count // self.global_clips)
         self.epoch = -1
-        self.plan = self.plan_epoch(0)
+        self.plan = padded(evaluation_plan(self.index, self.rows, config.data), self.global_clips)
 
     def plan_epoch(self, epoch: int) -> ClipPlan:
-        """Return the plan of an epoch, kept until another epoch is asked for."""
+        """Return the plan of an epoch, kept until another is asked for; evaluation has one for all epochs."""
         if self.is_training and epoch != self.epoch:
             self.plan = training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
-        elif self.epoch < 0:
-            self.plan = padded(evaluation_plan(self.index, self.rows, self.config.data), self.global_clips)
-        self.epoch = epoch
+            self.epoch = epoch
         return self.plan
 
     def clips_of(self, step: int) -> ClipPlan:
@@ -52,3 +52,8 @@ class Schedule:
         if rest:
             raise ValueError(f"start_sample={sample} lies inside a batch; it must be a multiple of {self.global_clips}.")
         return step
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

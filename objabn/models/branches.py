@@ -50,9 +50,9 @@ class AttentionBranch(nn.Module):
         """Turn the stem's features (B, C, T, y, x) into maps, class scores and the branch's own features."""
         features = self.blocks(stem_features)
         scores = torch.relu(self.shared_norm(self.shared_conv(self.norm(features))))
-        map_logits = self.map_norm(self.map_conv(scores))
         # Half precision has few numbers near 1, where maps and their entropies live.
-        maps = torch.sigmoid(map_logits.to(torch.promote_types(map_logits.dtype, torch.float32)))
+        with torch.autocast(scores.device.type, enabled=False):
+            maps = torch.sigmoid(self.map_norm(self.map_conv(scores.to(self.map_conv.weight.dtype))))
         # The mean commutes with a convolution of kernel 1: pooled first, it costs one position instead of all.
         logits = self.class_conv(scores.mean((2, 3, 4), keepdim=True)).flatten(1)
         return Attention(maps, logits, features)

@@ -118,8 +118,10 @@ def softmax(logits_BK: Tensor) -> Probabilities:
 
 
 def rank_of(label: int, probabilities_K: Probabilities) -> int:
-    """Return how many classes stand before `label`; of equal ones the lower number stands first."""
+    """Return how many classes stand before `label`; of equal ones the lower number stands first, and without numbers all stand before."""
     own = probabilities_K[label]
+    if not np.isfinite(probabilities_K).all():
+        return len(probabilities_K)
     return int((probabilities_K > own).sum() + (probabilities_K[:label] == own).sum())
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from objabn.config import Config
 from objabn.models.network import AttentionNetwork
@@ -60,6 +60,7 @@ def start_session(net: AttentionNetwork, batches: Batches, config: Config, *, ru
     """Bring network, objective and optimiser to the device, as new."""
     precision = resolve_precision(config.run.device, config.run.amp)
     if precision.device.type == "cuda":
+        torch.cuda.set_device(precision.device)  # random states and memory are those of the current device
         # Every batch has the same shape, so searching once for the fastest convolutions pays.
         torch.backends.cudnn.benchmark = True
     seed_all(config.run.seed)
@@ -148,10 +149,16 @@ def save(session: Session) -> None:
     """Write last/, unless there is no run folder; weights that are not finite are refused, so that last/ stays good."""
     if session.run_folder is None:
         return
-    if not torch.nn.utils.get_total_norm(session.state.net.parameters()).isfinite():
+    if not is_finite(session.state.net):
         raise not_finite(session, "a weight is not a finite number")
     write_checkpoint(session.run_folder, "last", lambda folder: save_state(session.state, folder))
     session.saved_at, session.saved_step = time.monotonic(), session.state.progress.step
+
+
+def is_finite(net: nn.Module) -> bool:
+    """Say whether all weights and running statistics are numbers; overflow in half precision spoils the latter first."""
+    values = [tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.is_floating_point()]
+    return bool(torch.nn.utils.get_total_norm(values).isfinite())
 
 
 def save_best(session: Session) -> None:

@@ -77,6 +77,7 @@ def load_state(state: TrainingState, folder: Path) -> None:
     state.net.load_state_dict(load_file(folder / "model.safetensors"))
     state.objective.load_state_dict(under(tensors, "objective"))
     state.optimizer.load_state_dict(join_optimizer(state.optimizer, under(tensors, "optimizer"), scalars["optimizer"]))
+    match_layouts(state.optimizer)
     if scalars["scaler"] and state.scaler.is_enabled():
         state.scaler.load_state_dict(scalars["scaler"])
     state.meter.from_tensors(tensors)
@@ -107,11 +108,20 @@ def join_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], scalars: di
         index, name = path.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     fresh = optimizer.state_dict()["param_groups"]
-    groups = [
-        {name: tuple(value) if isinstance(new[name], tuple) else value for name, value in saved.items()}
-        for saved, new in zip(scalars["groups"], fresh, strict=True)
-    ]
+    groups = []
+    for saved, new in zip(scalars["groups"], fresh, strict=True):
+        values = {name: tuple(value) if isinstance(new[name], tuple) else value for name, value in saved.items()}
+        # How steps are carried out belongs to this machine, not to the run.
+        groups.append(values | {name: new[name] for name in ("fused", "foreach", "capturable") if name in new})
     return {"state": state, "param_groups": groups}
+
+
+def match_layouts(optimizer: Optimizer) -> None:
+    """Give moments the memory layout of their parameters, which files do not keep and fused optimisers insist on."""
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def read_random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
