@@ -75,7 +75,7 @@ class DaliLoader:
         for _ in range(len(self) - self.step % len(self)):
             # Bound to torch's stream, DALI takes its memory back only after the kernels that torch has queued on it.
             stream = None if self.device_id is None else torch.cuda.current_stream(self.device_id)
-            clip, mask = self.pipeline.run(cuda_stream=stream)
+            clip, mask = self.pipeline.run(stream)
             plan, valid_BT = self.fed.popleft()
             self.step += 1
             yield self.wrap(to_torch(clip), to_torch(mask), valid_BT, plan)
