@@ -2,12 +2,17 @@
 
 Ours read the packed dataset. The peer reads the original videos as most projects do: PyAV decodes from the start of the file
 (the only exact way on B-frame AVIs), torchvision v2 crops and resizes clip and mask, a DataLoader with worker processes batches.
+
+Every loader is built once and then runs on, epoch after epoch, as in a training. All of them prepare batches ahead, so the one whose
+turn has ended still works for a moment while the next is timed, and a loader whose turn begins has batches lying ready. Both are
+bounded: each prepares a fixed number ahead, and as many are taken, untimed, before its clock starts. What is left of the
+disturbance falls on both neighbours alike, since every second round goes backwards.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,49 +34,64 @@ from objabn.data.schedule import Schedule, available_cores
 from objabn.types import Batch
 
 PEER = "PyAV + torchvision v2 on the original videos"
+WORKER_BATCHES = 2
 
 
 def run(dataset: PackedDataset, config: Config, videos: Path, *, batches: int = 4, repeats: int = 5) -> list[Row]:
-    """Return clips per second of each of our loaders beside PyAV + torchvision reading `videos`, from interleaved passes."""
-    batches = min(batches, Schedule(dataset, config, subset="train").steps_per_epoch)
+    """Return clips per second of each of our loaders beside PyAV + torchvision reading `videos`, from interleaved passes.
+
+    `batches` is the least that is timed at once; worker processes finish theirs together, so whole rounds of them are taken.
+    """
     peer = PyAVTorchvision(dataset, config, videos)
-    ways = our_loaders(dataset, config)
+    streams = {name: endless(batches_of) for name, batches_of in our_loaders(dataset, config).items()}
+    exact = {name: is_frame_exact(next(stream), peer) for name, stream in streams.items()}
+    ahead = dict.fromkeys(streams, config.data.prefetch) | {PEER: peer.ahead}
+    streams[PEER] = iter(peer.loader())
+    count = -(-batches // peer.ahead) * peer.ahead
     timings = measure(
-        {name: partial(exhaust, make, batches) for name, make in {**ways, PEER: peer.loader}.items()},
+        {name: partial(take, stream, count) for name, stream in streams.items()},
         repeats=repeats,
+        prepare=lambda name: take(streams[name], ahead[name]),
     )
     case = f"{dataset.store}, {config.data.clip_frames} frames, {config.data.crop_size} px, with masks"
-    rows = []
-    for name, make in ways.items():
-        row = timings_row(
-            "loader", f"{name}: {case}", timings, ours=name, peer=PEER, peer_name=PEER, items=batches * config.optim.batch, unit="clips/s"
+    items = count * config.optim.batch
+    return [
+        replace(
+            timings_row("loader", f"{name}: {case}", timings, ours=name, peer=PEER, peer_name=PEER, items=items, unit="clips/s"),
+            frame_exact=is_exact,
+            source="packed",
         )
-        rows.append(replace(row, frame_exact=is_frame_exact(make(), peer), source="packed"))
-    return rows
+        for name, is_exact in exact.items()
+    ]
 
 
-def our_loaders(dataset: PackedDataset, config: Config) -> dict[str, Callable[[], Iterable[Batch]]]:
-    """Return a constructor for each way of ours that this machine has."""
-    loaders: dict[str, Callable[[], Iterable[Batch]]] = {"reader": partial(reader, dataset, config)}
+def our_loaders(dataset: PackedDataset, config: Config) -> dict[str, Iterable[Batch]]:
+    """Return a loader for each way of ours that this machine has."""
+    loaders: dict[str, Iterable[Batch]] = {"reader": reader(dataset, config)}
     try:
         from dali_pipelines import loader  # noqa: PLC0415  (DALI is an extra)
     except ImportError:
         return loaders
-    loaders["DALI on the CPU"] = partial(loader, dataset, override(config, "data.decode=cpu"))
+    loaders["DALI on the CPU"] = loader(dataset, override(config, "data.decode=cpu"))
     if torch.cuda.is_available():
-        loaders["DALI on the GPU"] = partial(loader, dataset, override(config, "data.decode=gpu"))
+        loaders["DALI on the GPU"] = loader(dataset, override(config, "data.decode=gpu"))
     return loaders
 
 
-def exhaust(make: Callable[[], Iterable[Any]], count: int) -> None:
-    """Set up a loader and take `count` batches, as the first epoch of a run does."""
-    for _ in islice(make(), count):
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield epoch after epoch."""
+    while True:
+        yield from batches
+
+
+def take(stream: Iterator[Any], count: int) -> None:
+    """Take so many batches."""
+    for _ in islice(stream, count):
         pass
 
 
-def is_frame_exact(batches: Iterable[Batch], peer: "PyAVTorchvision") -> bool:
-    """Say whether the first batch shows the frames of the plan: nearest, among its neighbours, to the peer's sequential decode."""
-    batch = next(iter(batches))
+def is_frame_exact(batch: Batch, peer: "PyAVTorchvision") -> bool:
+    """Say whether the first batch of a run shows the frames of its plan: nearest, among neighbours, to the peer's sequential decode."""
     for position in range(len(batch.clip)):
         clip = batch.clip[position].cpu().float()
         distance = [(clip - peer.read(position, shift)[0].float()).abs().mean() for shift in (-1, 0, 1)]
@@ -89,6 +109,8 @@ class PyAVTorchvision(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
         schedule = Schedule(dataset, config, subset="train")
         self.plan: ClipPlan = schedule.plan_epoch(0)
         self.count = schedule.steps_per_epoch * config.optim.batch
+        self.workers = config.data.threads or available_cores()
+        self.ahead = WORKER_BATCHES * self.workers
 
     def __len__(self) -> int:
         return self.count
@@ -97,9 +119,9 @@ class PyAVTorchvision(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
         return self.read(position, 0)
 
     def loader(self) -> Iterable[Any]:
-        """Return a DataLoader with one worker process a core, as PyTorch's own examples set it up."""
-        workers = self.config.data.threads or available_cores()
-        return DataLoader(self, self.config.optim.batch, num_workers=workers)
+        """Return an endless DataLoader with one worker process a core, each PyTorch's usual two batches ahead."""
+        places = cycle(range(self.count))
+        return DataLoader(self, self.config.optim.batch, sampler=places, num_workers=self.workers, prefetch_factor=WORKER_BATCHES)
 
     def read(self, position: int, shift_frames: int) -> tuple[Tensor, Tensor, Tensor, int]:
         """Return clip (3, T, Y, X), coverage (T, y, x), valid (T,) and label; `shift_frames` moves all frame numbers."""

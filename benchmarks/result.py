@@ -1,19 +1,15 @@
 """Measurements: two ways of doing one thing, timed by turns on one machine, and the machine they were timed on."""
 
 import gc
-import importlib.metadata
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "pytorchvideo", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "av", "numpy", "safetensors")
+from objabn.training.environment import hardware, versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +35,9 @@ class Row:
     repeats: int
     """Timed runs of each way, after one that is not counted."""
     frame_exact: bool | None = None
-    """Whether the peer delivered the frames that were asked for; None where no video is read."""
+    """Whether ours delivered the frames that were asked for, judged by the peer's decode; None where no video is read."""
     source: Literal["original", "packed"] | None = None
-    """What was read; None where no video is."""
+    """What ours read: the original videos or the packed dataset; None where no video is read."""
 
 
 class Timings(NamedTuple):
@@ -58,21 +54,28 @@ class Timings(NamedTuple):
         return [theirs / mine for mine, theirs in zip(self.seconds[ours], self.seconds[peer], strict=True)]
 
 
-def measure(ways: dict[str, Callable[[], object]], *, repeats: int = 9) -> Timings:
+def measure(ways: dict[str, Callable[[], object]], *, repeats: int = 9, prepare: Callable[[str], object] | None = None) -> Timings:
     """Time each way once per round, so that whatever else the machine does meets all of them alike.
 
-    The first round warms up and is not counted; every second round goes backwards. Work on a GPU is waited for.
+    The first round warms up and is not counted; every second round goes backwards. Before each run, and not timed, garbage is
+    collected and `prepare` is called with the name of the way. Work on a GPU is waited for.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     was_collecting = gc.isenabled()
     gc.disable()
+    # What is there already is no garbage of the ways, and looking through it would take longer than they do.
+    gc.freeze()
     try:
         for turn in range(repeats + 1):
             for name in list(ways) if turn % 2 else reversed(list(ways)):
+                gc.collect()
+                if prepare is not None:
+                    prepare(name)
                 duration = time_once(ways[name])
                 if turn > 0:
                     seconds[name].append(duration)
     finally:
+        gc.unfreeze()
         if was_collecting:
             gc.enable()
     return Timings(seconds)
@@ -156,35 +159,3 @@ def relative_spread(values: list[float]) -> float:
 def report(rows: list[Row]) -> dict[str, Any]:
     """Return what `objabn bench --json` writes."""
     return {"hardware": hardware(), "versions": versions(), "rows": [asdict(row) for row in rows]}
-
-
-def hardware() -> dict[str, Any]:
-    """Describe the machine."""
-    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
-    return {
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "gpus": gpus,
-    }
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system tells it."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that matter here; absent ones are absent."""
-    found = {"python": platform.python_version(), "objabn": "", **dict.fromkeys(PACKAGES, "")}
-    for name in ("objabn", *PACKAGES):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            del found[name]
-    if torch.version.cuda is not None:
-        found["cuda"] = torch.version.cuda
-    return found

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-from pytorchvideo.models.x3d import create_x3d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,6 +10,7 @@ import objabn
 from benchmarks.result import Row, measure, timings_row
 from objabn.config import LossConfig
 from objabn.models.network import AttentionNetwork
+from objabn.models.x3d import create_x3d  # pytorchvideo's own, imported there without its warnings
 from objabn.objective import build_objective
 from objabn.types import Batch
 

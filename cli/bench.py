@@ -1,6 +1,5 @@
 """`objabn bench`: how fast the parts are here, beside what others would use."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +37,7 @@ def bench(
 
     from benchmarks import core, step
     from benchmarks.result import report
+    from objabn.files import write_json
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows: list[Row] = []
@@ -49,7 +49,7 @@ def bench(
         rows += loader_rows(dataset, videos, data)
     show(rows)
     if json_file is not None:
-        json_file.write_text(json.dumps(report(rows), indent=1) + "\n")
+        write_json(json_file, report(rows))
 
 
 def loader_rows(dataset_name: str, videos: Path | None, data: Path) -> "list[Row]":
@@ -63,7 +63,8 @@ def loader_rows(dataset_name: str, videos: Path | None, data: Path) -> "list[Row
         videos = videos or folder / "videos"
     if videos is None:
         raise ValueError(f"The loader suite needs the original videos of {dataset_name}; give their folder with --videos.")
-    return loader.run(open_dataset(folder), recipe(dataset_name), videos)
+    dataset = open_dataset(folder)
+    return loader.run(dataset, recipe(dataset.name), videos)
 
 
 def show(rows: "list[Row]") -> None:

@@ -1,7 +1,6 @@
 """Where settings, data, loader and network meet: what several commands share."""
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 def with_flags(config: Config, flags: dict[str, Any], assignments: list[str]) -> Config:
     """Return the config with the flags that were given, named `section.name`, and then every --set."""
     given = [f"{path}={value}" for path, value in flags.items() if value is not None]
-    for assignment in [*given, *assignments]:
-        config = override(config, assignment)
-    return config
+    return override(config, *given, *assignments)
 
 
 def default_run_folder(config: Config) -> Path:
@@ -45,28 +42,23 @@ def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start
     return reader(dataset, config, subset=subset, start_sample=start_sample)
 
 
-def build_network(config: Config, classes: tuple[str, ...]) -> "AttentionNetwork":
-    """Return a new network for these classes, the same for the same seed."""
+def build_network(config: Config, classes: tuple[str, ...], *, is_resumed: bool = False) -> "AttentionNetwork":
+    """Return a new network for these classes, the same for the same seed; one to be resumed needs no weights file."""
     import torch
 
     from objabn.models.build import build_model
 
     torch.manual_seed(config.run.seed)
-    net = build_model(config.model, classes=len(classes), clip_frames=config.data.clip_frames, clip_size=config.data.crop_size)
-    net.class_names = classes
+    model = dataclasses.replace(config.model, weights="none") if is_resumed else config.model
+    net = build_model(model, classes=len(classes), clip_frames=config.data.clip_frames, clip_size=config.data.crop_size)
+    net.config, net.class_names, net.stride_frames = config.model, classes, config.data.stride_frames
     return net
 
 
-def subsets(dataset: "PackedDataset", config: Config) -> list[str]:
-    """Return which of val and test this dataset has, val first."""
-    found = []
-    for subset in ("val", "test"):
-        try:
-            dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)
-        except ValueError:
-            continue
-        found.append(subset)
-    return found
+def held_out_subsets(dataset: "PackedDataset", config: Config) -> list[str]:
+    """Return which of val and test this dataset has, val first: the first is watched in training, the last is reported."""
+    present = dataset.index.subsets(fold=config.data.fold, val_fraction=config.data.val_fraction)
+    return [subset for subset in ("val", "test") if subset in present]
 
 
 def refuse_missing_masks(dataset: "PackedDataset", config: Config) -> None:
@@ -90,7 +82,7 @@ def find_run_model(run: Path, checkpoint: str | None) -> tuple[Path, str]:
 def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwork", DataConfig]:
     """Return the network of a run folder or of a model file, and how clips are cut for it.
 
-    A model file knows only the size of its clips; everything else about them is then the default.
+    A model file knows the size and the stride of its clips; everything else about them is then the default.
     """
     from objabn.models.storage import load_model
     from objabn.training.run_folder import read_config
@@ -98,12 +90,16 @@ def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwor
     if run.is_dir():
         return load_model(find_run_model(run, checkpoint)[0]), read_config(run).data
     net = load_model(run)
-    size = net.clip_size
-    return net, DataConfig(clip_frames=net.clip_frames, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7)
+    size, stride = net.clip_size, net.stride_frames or DataConfig().stride_frames
+    if net.stride_frames is None:
+        print(f"{run} does not say the stride of its clips; {stride} frames are assumed.")
+    return net, DataConfig(
+        clip_frames=net.clip_frames, stride_frames=stride, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7
+    )
 
 
 def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset: str, checkpoint: str | None = None) -> "Evaluation":
-    """Evaluate a checkpoint of a run on a subset, and write evaluation.json into the run's folder."""
+    """Evaluate a checkpoint of a run on a subset, in float32: half precision would show in the entropies."""
     from objabn.config import config_hash
     from objabn.evaluation import evaluate
     from objabn.models.storage import load_model
@@ -115,9 +111,9 @@ def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset:
     if net.classes != len(dataset.classes):
         raise ValueError(f"{run} tells {net.classes} classes apart and {dataset.name} has {len(dataset.classes)}; they must be the same.")
     batches = build_loader(dataset, config, subset=subset)
-    evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device, amp=config.run.amp)
+    evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device)
     videos = len(dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction))
-    evaluation = dataclasses.replace(
+    return dataclasses.replace(
         evaluation,
         dataset=dataset.name,
         subset=subset,
@@ -126,8 +122,6 @@ def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset:
         config_hash=config_hash(read_config(run)),
         versions=versions(),
     )
-    write_evaluation(evaluation, run / "evaluation.json")
-    return evaluation
 
 
 def with_bar(batches: "Batches", text: str) -> "Iterable[Batch]":
@@ -137,14 +131,6 @@ def with_bar(batches: "Batches", text: str) -> "Iterable[Batch]":
 
     console = Console()
     return track(batches, text, total=len(batches), console=console, transient=True, disable=not console.is_terminal)
-
-
-def write_evaluation(evaluation: "Evaluation", path: Path) -> None:
-    """Write an evaluation as JSON, aside and renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n")
-    aside.replace(path)
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -25,9 +25,11 @@ def export(
     """
     from cli.compose import find_run_model
     from objabn.models.storage import load_model, save_model
+    from objabn.training.run_folder import read_config
 
     model, checkpoint = find_run_model(run, None)
     path = out or run / f"model.{file_format.value}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(load_model(model), path)
+    net = load_model(model)
+    net.stride_frames = read_config(run).data.stride_frames
+    save_model(net, path)
     print(f"{path} ({checkpoint})")

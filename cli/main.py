@@ -8,6 +8,8 @@ import typer
 import objabn
 from cli import bench, demo, evaluate, explain, export, masks, prepare, train
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="objabn",
     help="Video action recognition that shows where it looks. Begin with: objabn demo",
@@ -42,7 +44,7 @@ def options(
 
 
 def run() -> None:
-    """Run the command line: exit code 0 is done, 1 failed, 2 wrong usage; errors are one sentence without a traceback."""
+    """Run the command line: exit code 0 is done, 1 failed, 2 wrong usage, 130 Ctrl-C; errors are one sentence without a traceback."""
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:
@@ -50,6 +52,8 @@ def run() -> None:
             raise
         print(f"objabn: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ValueError) else 1)
-    except KeyboardInterrupt:
-        print("objabn: interrupted.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this code and says nothing.
+        if stop.code == INTERRUPTED:
+            print("objabn: interrupted.", file=sys.stderr)
+        raise

@@ -1,5 +1,6 @@
 """Where things are: packed datasets by name under one folder."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,18 +12,36 @@ DataOption = Annotated[Path, typer.Option("--data", envvar="OBJABN_DATA", help="
 
 
 def dataset_folder(name_or_path: str, data_root: Path) -> Path:
-    """Return the folder of a packed dataset: `data_root`/NAME, or the path of one; `demo` is made where it is absent.
+    """Return the folder of a packed dataset: `data_root`/NAME, or the path of one; `demo` is made, or completed.
 
     FileNotFoundError where there is none.
     """
-    for folder in (data_root / name_or_path, Path(name_or_path)):
-        if (folder / "manifest.json").is_file():
-            return folder
     if name_or_path == "demo":
         return make_demo(data_root / "demo")
+    folder = find_dataset(name_or_path, data_root)
+    if folder is not None:
+        return folder
     known = sorted(path.parent.name for path in data_root.glob("*/manifest.json"))
     present = f"{data_root} holds {', '.join(known)}" if known else f"{data_root} holds none yet"
     raise FileNotFoundError(f"There is no packed dataset {name_or_path!r} ({present}); make it with `objabn prepare {name_or_path}`.")
+
+
+def find_dataset(name_or_path: str, data_root: Path) -> Path | None:
+    """Return the folder of a packed dataset that is there."""
+    folders = (data_root / name_or_path, Path(name_or_path))
+    return next((folder for folder in folders if (folder / "manifest.json").is_file()), None)
+
+
+def dataset_name(name_or_path: str, data_root: Path) -> str:
+    """Return the name a dataset was packed under, which its folder need not have; that of the folder where there is none yet."""
+    folder = find_dataset(name_or_path, data_root)
+    return Path(name_or_path).name if folder is None else str(json.loads((folder / "manifest.json").read_text())["name"])
+
+
+def is_same_dataset(first: str, second: str, data_root: Path) -> bool:
+    """Say whether two names or paths mean one packed dataset."""
+    found = [find_dataset(name_or_path, data_root) for name_or_path in (first, second)]
+    return first == second or (None not in found and len({folder.resolve() for folder in found if folder is not None}) == 1)
 
 
 def make_demo(folder: Path) -> Path:

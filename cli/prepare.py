@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.places import DataOption, make_demo
+from cli.processes import refuse_ranks
 from cli.progress import progress_bar, size_text
 
 if TYPE_CHECKING:
     from objabn.data.pack import PackReport
     from objabn.data.pack_shard import PackSettings
     from objabn.data.sources import Listing
-
-SHOWN_FAILURES = 10
 
 
 class Store(StrEnum):
@@ -53,6 +52,7 @@ def prepare(
     """
     from objabn.data.pack import PackSettings, pack
 
+    refuse_ranks("prepare")
     if dataset == "demo":
         make_demo(out or data / "demo")
         return
@@ -63,17 +63,7 @@ def prepare(
         announce(listing, folder, settings)
     begin = time.monotonic()
     with progress_bar(f"Packing {listing.name}", unit="videos") as on_progress:
-        report = pack(
-            listing,
-            folder,
-            store=settings.store,
-            codec=settings.codec,
-            quality=quality,
-            short_side=short_side,
-            gop=gop,
-            workers=workers,
-            on_progress=on_progress,
-        )
+        report = pack(listing, folder, settings, workers=workers, on_progress=on_progress)
     summarise(report, folder, time.monotonic() - begin)
 
 
@@ -103,12 +93,16 @@ def official_lists(videos: Path) -> Path:
 
 
 def announce(listing: "Listing", folder: Path, settings: "PackSettings") -> None:
-    """Print the expected size; too little space on the disk is a RuntimeError."""
+    """Print the expected size and how many files are absent; too little space on the disk is a RuntimeError."""
     from objabn.data.pack import expected_bytes
 
-    expected = expected_bytes(listing, settings=settings)
-    free = shutil.disk_usage(next(place for place in folder.resolve().parents if place.exists())).free
+    written = sum(path.stat().st_size for path in folder.glob("shard-*.safetensors"))
+    expected = max(0, expected_bytes(listing, settings=settings) - written)
+    nearest = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
+    free = shutil.disk_usage(nearest).free
     print(f"{len(listing.entries)} videos of {len(listing.classes)} classes; about {size_text(expected)} will be written to {folder}.")
+    if absent := sum(not entry.path.is_file() for entry in listing.entries):
+        print(f"{absent} of the {len(listing.entries)} listed videos are not there and will be listed as failed.")
     if listing.remark:
         print(listing.remark)
     if expected > free:
@@ -116,11 +110,12 @@ def announce(listing: "Listing", folder: Path, settings: "PackSettings") -> None
 
 
 def summarise(report: "PackReport", folder: Path, seconds: float) -> None:
-    """Print what was packed, and every failed video with its reason up to a screenful."""
-    print(f"{folder} holds {report.videos} videos, {report.frames} frames, {size_text(report.bytes)} ({seconds:.0f} s).")
-    if report.failed:
-        print(f"{len(report.failed)} videos could not be packed and were left out:")
-    for failure in report.failed[:SHOWN_FAILURES]:
+    """Print what was packed, and every failed video with its reason."""
+    end = "it was finished already" if report.was_finished else f"{seconds:.0f} s"
+    print(f"{folder} holds {report.videos} videos, {report.frames} frames, {size_text(report.bytes)} ({end}).")
+    if not report.failed:
+        return
+    print(f"{len(report.failed)} videos could not be packed and were left out:")
+    for failure in report.failed:
         print(f"  {failure['video']}: {failure['reason']}")
-    if len(report.failed) > SHOWN_FAILURES:
-        print(f"  and {len(report.failed) - SHOWN_FAILURES} more; all are in {folder / 'manifest.json'}")
+    print(f"To try them again once they are in order, delete {folder} and run the same command.")

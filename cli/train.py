@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.places import DataOption, dataset_folder
+from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
 from objabn.config import Config, LossConfig, to_dict
 from objabn.recipes import recipe as named_recipe
 
@@ -48,7 +48,9 @@ def train(
     Example: objabn train ucf101 --heads 3
     """
     from cli.compose import default_run_folder, with_flags
+    from cli.processes import refuse_ranks
 
+    refuse_ranks("train")
     flags = {
         "model.heads": heads,
         "model.system": system,
@@ -62,20 +64,31 @@ def train(
         "run.device": device,
         "run.seed": seed,
     }
-    new = with_flags(named_recipe(Path(dataset).name, recipe, heads=heads or 1), flags | {"data.dataset": dataset}, settings or [])
+    begun = named_recipe(dataset_name(dataset, data), recipe, heads=heads or 1, system=system or "object_abn")
+    new = with_flags(begun, flags | {"data.dataset": dataset}, settings or [])
     run_folder = out or default_run_folder(new)
-    config = with_flags(resumed(run_folder), flags, settings or []) if resume and (run_folder / "config.json").exists() else new
+    config = with_flags(resumed(run_folder, dataset, data), flags, settings or []) if resume and is_begun(run_folder) else new
     if dry_run:
         show(config, run_folder)
         return
     run(config, run_folder, data, resume=resume)
 
 
-def resumed(run_folder: Path) -> Config:
-    """Return the settings of a run that is to go on."""
+def is_begun(run_folder: Path) -> bool:
+    """Say whether the folder holds the settings of a run."""
+    return (run_folder / "config.json").exists()
+
+
+def resumed(run_folder: Path, dataset: str, data: Path) -> Config:
+    """Return the settings of a run that is to go on; ValueError where it was begun on another dataset."""
     from objabn.training.run_folder import read_config
 
-    return read_config(run_folder)
+    config = read_config(run_folder)
+    if not is_same_dataset(config.data.dataset, dataset, data):
+        raise ValueError(
+            f"{run_folder} was begun on {config.data.dataset} and cannot go on with {dataset}; name that dataset, or choose another --out."
+        )
+    return config
 
 
 def show(config: Config, run_folder: Path) -> None:
@@ -85,31 +98,39 @@ def show(config: Config, run_folder: Path) -> None:
 
 
 def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
-    """Train, then evaluate the best checkpoint, or the last one where there is no `val`."""
-    from cli.compose import evaluate_run, print_evaluation, refuse_missing_masks, subsets
+    """Train, then evaluate the best checkpoint, or the last one where there is no `val`; what is done already stays as it is."""
+    from cli.compose import evaluate_run, held_out_subsets, print_evaluation
     from objabn.data.dataset import open_dataset
+    from objabn.files import write_json
+    from objabn.training.run_folder import is_finished
 
+    if resume and is_finished(run_folder, config) and (run_folder / "evaluation.json").exists():
+        print(f"The run in {run_folder} is finished and evaluated.")
+        return
     dataset = open_dataset(dataset_folder(config.data.dataset, data))
-    refuse_missing_masks(dataset, config)
-    others = subsets(dataset, config)
-    fit_run(config, run_folder, dataset, others[0] if others else None, resume=resume)
-    if others:
-        print_evaluation(evaluate_run(run_folder, config, dataset, subset=others[-1]))
+    subsets = held_out_subsets(dataset, config)
+    fit_run(config, run_folder, dataset, subsets[0] if subsets else None, resume=resume)
+    if subsets:
+        evaluation = evaluate_run(run_folder, config, dataset, subset=subsets[-1])
+        write_json(run_folder / "evaluation.json", evaluation.to_dict())
+        print_evaluation(evaluation)
     print(f"The run is in {run_folder}.")
 
 
 def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_subset: str | None, *, resume: bool) -> None:
     """Train as far as the settings say; a signal ends the command with the shell's exit code for it."""
-    from cli.compose import build_loader, build_network
+    from cli.compose import build_loader, build_network, refuse_missing_masks
+    from objabn.training.checkpoint import find_checkpoint
     from objabn.training.loop import fit
     from objabn.training.run_folder import consumed_samples
     from objabn.training.signals import Interrupted
 
-    net = build_network(config, dataset.classes)
-    report = net.weights_report
-    if report is not None:
-        print(report)
-    start_sample = consumed_samples(run_folder) if resume else 0
+    refuse_missing_masks(dataset, config)
+    is_resumed = resume and find_checkpoint(run_folder) is not None
+    net = build_network(config, dataset.classes, is_resumed=is_resumed)
+    if net.weights_report is not None and not is_resumed:
+        print(net.weights_report)
+    start_sample = consumed_samples(run_folder) if is_resumed else 0
     monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
     batches = build_loader(dataset, config, subset="train", start_sample=start_sample)
     try:

@@ -54,8 +54,7 @@ class DaliLoader:
     def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int, device_id: int | None) -> None:
         self.dataset, self.schedule, self.device_id = dataset, schedule, device_id
         self.step = schedule.step_at(start_sample)
-        self.fed_step = self.step
-        self.fed: deque[tuple[ClipPlan, NDArray[np.bool_]]] = deque()
+        self.feed = Feed(dataset, schedule, self.step)
         self.pipeline: Pipeline | None = None
 
     def __len__(self) -> int:
@@ -70,13 +69,14 @@ class DaliLoader:
         if not self.schedule.is_training and self.step % len(self):
             self.step, self.pipeline = 0, None  # the last pass was left early; what was prefetched belongs to it
         if self.pipeline is None:
-            self.fed_step, self.pipeline = self.step, self.build()
-            self.fed.clear()
+            # The pipeline must not know the loader: in a circle, neither would be freed when the last one lets go.
+            self.feed = Feed(self.dataset, self.schedule, self.step)
+            self.pipeline = self.build()
         for _ in range(len(self) - self.step % len(self)):
             # Bound to torch's stream, DALI takes its memory back only after the kernels that torch has queued on it.
             stream = None if self.device_id is None else torch.cuda.current_stream(self.device_id)
             clip, mask = self.pipeline.run(stream)
-            plan, valid_BT = self.fed.popleft()
+            plan, valid_BT = self.feed.fed.popleft()
             self.step += 1
             yield self.wrap(to_torch(clip), to_torch(mask), valid_BT, plan)
 
@@ -94,10 +94,25 @@ class DaliLoader:
             prefetch=data.prefetch,
         )
 
-    def feed(self) -> list[Any]:
-        """Return the next batch for DALI: the inputs of `build_graph`."""
-        plan = self.schedule.clips_of(self.fed_step)
-        self.fed_step += 1
+    def wrap(self, clip: Tensor, mask: Tensor, valid_BT: NDArray[np.bool_], plan: ClipPlan) -> Batch:
+        """Give DALI's samples the axes of a Batch."""
+        data = self.schedule.config.data
+        clip_BTYXC = clip.view(self.schedule.clips, data.clip_frames, data.crop_size, data.crop_size, 3)
+        mask_BTYX = mask.view(clip_BTYXC.shape[:-1])
+        return make_batch(clip_BTYXC, mask_BTYX, torch.from_numpy(valid_BT), plan, self.schedule.config.grid_size)
+
+
+class Feed:
+    """What DALI calls for one batch after another, some of them ahead of the loader."""
+
+    def __init__(self, dataset: PackedDataset, schedule: Schedule, step: int) -> None:
+        self.dataset, self.schedule, self.step = dataset, schedule, step
+        self.fed: deque[tuple[ClipPlan, NDArray[np.bool_]]] = deque()
+
+    def __call__(self) -> list[Any]:
+        """Return the next batch: the inputs of `build_graph`."""
+        plan = self.schedule.clips_of(self.step)
+        self.step += 1
         masks = [self.dataset.masks(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
         self.fed.append((plan, np.stack([clip.valid for clip in masks])))
         planes = [clip.mask[..., None] for clip in masks]
@@ -116,13 +131,6 @@ class DaliLoader:
         clips = [self.dataset.encoded_clip(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
         roi_start, roi_end = np.ascontiguousarray(plan.roi.reshape(-1, 2, 2).swapaxes(0, 1))
         return [[clip.data for clip in clips], planes, roi_start, roi_end, [clip.frames for clip in clips]]
-
-    def wrap(self, clip: Tensor, mask: Tensor, valid_BT: NDArray[np.bool_], plan: ClipPlan) -> Batch:
-        """Give DALI's samples the axes of a Batch."""
-        data = self.schedule.config.data
-        clip_BTYXC = clip.view(self.schedule.clips, data.clip_frames, data.crop_size, data.crop_size, 3)
-        mask_BTYX = mask.view(clip_BTYXC.shape[:-1])
-        return make_batch(clip_BTYXC, mask_BTYX, torch.from_numpy(valid_BT), plan, self.schedule.config.grid_size)
 
 
 def to_torch(samples: Any) -> Tensor:

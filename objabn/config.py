@@ -51,6 +51,8 @@ class DataConfig:
         check("data.eval_short_side", self.eval_short_side, self.eval_short_side >= self.crop_size, f"at least crop_size={self.crop_size}")
         check("data.flip_probability", self.flip_probability, 0 <= self.flip_probability <= 1, "a number in [0, 1]")
         check("data.val_fraction", self.val_fraction, 0 <= self.val_fraction < 1, "a number in [0, 1)")
+        check("data.threads", self.threads, self.threads >= 0, "0 (one per core) or more")
+        check("data.prefetch", self.prefetch, self.prefetch >= 1, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,7 @@ class ModelConfig:
         check("model.heads", self.heads, self.heads >= 1, "at least 1 (3 gives the maps M_u, M_o, M_b)")
         check("model.heads", self.heads, self.heads != 2, "1, or 3 and more (M_u, M_o, M_b, M_3, ...)")
         check("model.heads", self.heads, self.system != "abn" or self.heads == 1, "1 with system abn; several maps belong to object_abn")
+        check("model.apply", self.apply, self.apply == "product" or self.heads == 1, "product with several maps, which gate by their merge")
         check("model.cut", self.cut, 2 <= self.cut <= 4, "2, 3 or 4: after the first, second or third stage")
         check("model.dropout", self.dropout, 0 <= self.dropout < 1, "a number in [0, 1)")
 
@@ -139,7 +142,7 @@ class OptimConfig:
     batch: int = 16
     """Clips of one step, over all ranks; gradients are accumulated over `accumulate` loader batches of batch / accumulate."""
     accumulate: int = 1
-    """Loader batches of one optimiser step; must divide `batch`."""
+    """Loader batches of one optimiser step; must divide `batch`. The mask term is a mean over the valid frames of each of them."""
     clip_norm: float = 0.0
     """Largest gradient norm; 0 is no clipping."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
@@ -166,7 +169,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
-    """Where and how a run is carried out; nothing here changes what is learnt, but for rounding."""
+    """Where and how a run is carried out; but for the seed, nothing here changes what is learnt beyond rounding."""
 
     seed: int = 0
     """Of the sampling plan, the initial weights and dropout."""
@@ -229,26 +232,28 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     return kind(**chosen)
 
 
-def override(config: Config, assignment: str) -> Config:
-    """Apply one `section.name=value` of the command line."""
-    path, equals, text = assignment.partition("=")
-    section_name, dot, name = path.strip().partition(".")
-    if not (equals and dot):
-        raise ValueError(f"--set {assignment!r} is not understood; write section.name=value, for example optim.lr=1e-3.")
-    return replace_setting(config, section_name, name, text.strip())
+def override(config: Config, *assignments: str) -> Config:
+    """Apply every `section.name=value` of the command line at once, in any order; of one name the last holds."""
+    chosen: dict[str, dict[str, SettingValue]] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        section_name, dot, name = path.strip().partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--set {assignment!r} is not understood; write section.name=value, for example optim.lr=1e-3.")
+        chosen.setdefault(section_name, {})[name] = read_setting(config, section_name, name, text.strip())
+    sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in chosen.items()}
+    return dataclasses.replace(config, **sections)
 
 
-def replace_setting(config: Config, section_name: str, name: str, text: str) -> Config:
-    """Return the config with one setting read from text by its type."""
+def read_setting(config: Config, section_name: str, name: str, text: str) -> SettingValue:
+    """Read the value of one setting from text by its type."""
     sections = [f.name for f in dataclasses.fields(Config) if f.name != "recipe"]
     if section_name not in sections:
         raise ValueError(unknown_setting(section_name, sections, "Config"))
-    section = getattr(config, section_name)
-    hints = typing.get_type_hints(type(section))
+    hints = typing.get_type_hints(type(getattr(config, section_name)))
     if name not in hints:
         raise ValueError(unknown_setting(name, list(hints), section_name))
-    value = parse(f"{section_name}.{name}", text, hints[name])
-    return dataclasses.replace(config, **{section_name: dataclasses.replace(section, **{name: value})})
+    return parse(f"{section_name}.{name}", text, hints[name])
 
 
 def parse(name: str, text: str, kind: Any) -> SettingValue:
@@ -258,12 +263,17 @@ def parse(name: str, text: str, kind: Any) -> SettingValue:
         if origin is Literal:
             return {str(choice): choice for choice in choices}[text]
         if origin is tuple:
-            return tuple(int(part) for part in text.strip("()[]").split(",") if part.strip())
+            numbers = tuple(int(part) for part in text.strip("()[]").split(",") if part.strip())
+            if ... not in choices and len(numbers) != len(choices):
+                raise ValueError
+            return numbers
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)
     except (KeyError, ValueError):
-        allowed = " or ".join(map(str, choices)) if origin is Literal else getattr(kind, "__name__", str(kind))
+        count = "" if ... in choices else f"{len(choices)} "
+        texts: dict[Any, str] = {Literal: " or ".join(map(str, choices)), tuple: f"{count}whole numbers with commas between them"}
+        allowed = texts.get(origin, getattr(kind, "__name__", str(kind)))
         raise ValueError(f"{name}={text} is not possible; it must be {allowed}.") from None
 
 
@@ -274,8 +284,15 @@ def unknown_setting(name: str, known: list[str], owner: str) -> str:
     return f"There is no setting {name!r} in {owner}; it has {', '.join(known)}.{hint}"
 
 
-def config_hash(config: Config) -> str:
-    """Return 12 hexadecimal digits that change with every setting that changes what is learnt (not with `run.*`, but the seed)."""
+def learning_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the settings that change what is learnt, by section: not where and how fast a run is carried out, nor its recipe's name."""
     settings = to_dict(config)
-    settings["run"] = {"seed": config.run.seed}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    del settings["recipe"]
+    for name in ("loader", "decode", "threads", "prefetch"):
+        del settings["data"][name]
+    return settings | {"run": {"seed": config.run.seed}}
+
+
+def config_hash(config: Config) -> str:
+    """Return 12 hexadecimal digits that change with every setting that changes what is learnt."""
+    return hashlib.sha256(json.dumps(learning_settings(config), sort_keys=True).encode()).hexdigest()[:12]

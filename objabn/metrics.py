@@ -1,4 +1,4 @@
-"""How sharp maps are, how well they meet objects, and how often answers are right: batched, on any device.
+"""How sharp maps are and how well they meet objects: batched, on any device.
 
 Nothing here waits for a GPU. Maps and coverages are (..., y, x), whatever comes before; where frames are averaged they
 are (..., T, y, x).
@@ -62,9 +62,3 @@ def pointing(maps: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
 def valid_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Average (..., T) over the valid frames; NaN where there is none."""
     return torch.where(valid, values, 0).sum(-1) / valid.sum(-1)
-
-
-def topk_hits(logits_BK: Tensor, labels_B: Tensor, k: int = 1) -> Tensor:
-    """Say of each sample whether its class is among the `k` highest scores, or all of them if there are fewer."""
-    best_Bk = logits_BK.topk(min(k, logits_BK.shape[1]), dim=1).indices
-    return (best_Bk == labels_B[:, None]).any(1)

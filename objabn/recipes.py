@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from objabn.config import Config, DataConfig, ModelConfig, OptimConfig
+from objabn.config import Config, DataConfig, ModelConfig, OptimConfig, override
 
 
 def ucf101(heads: int) -> Config:
     """UCF101 (Object-ABN section 4.2); three heads go without PC loss, which costs 1.2 points there (Table 1)."""
     return with_heads(Config(recipe="ucf101", data=DataConfig(dataset="ucf101")), heads, pc_with_heads=False)
+
+
+def ssv2(heads: int) -> Config:
+    """Something-Something V2 (Object-ABN section 4.2): half the stride and the epochs, and no flip, since sides have a meaning."""
+    data = DataConfig(dataset="ssv2", stride_frames=2, flip_probability=0.0)
+    return with_heads(Config(recipe="ssv2", data=data, optim=OptimConfig(epochs=25)), heads, pc_with_heads=True)
 
 
 def folder(heads: int) -> Config:
@@ -39,14 +45,20 @@ def literal(config: Config) -> Config:
     return replace(config, recipe=f"{config.recipe}, paper", model=model, loss=replace(config.loss, empty_mask="zeros"))
 
 
-def recipe(dataset: str, style: str = "default", *, heads: int = 1) -> Config:
+def as_system(config: Config, system: str) -> Config:
+    """Return the config with this attention system; plain ABN knows no PC loss, and no mask loss, since it has no M_o."""
+    chosen = override(config, f"model.system={system}")
+    return replace(chosen, loss=replace(chosen.loss, pc=0.0)) if system == "abn" else chosen
+
+
+def recipe(dataset: str, style: str = "default", *, heads: int = 1, system: str = "object_abn") -> Config:
     """Return the complete settings for a data set; `style` is `default` or `paper`, the literal reading of the publication.
 
-    A data set without a recipe of its own is taken as a folder of own videos.
+    `system` is `object_abn` or `abn`. A data set without a recipe of its own is taken as a folder of own videos.
     """
-    recipes: dict[str, Callable[[int], Config]] = {"ucf101": ucf101, "demo": demo, "folder": folder}
+    recipes: dict[str, Callable[[int], Config]] = {"ucf101": ucf101, "ssv2": ssv2, "demo": demo, "folder": folder}
     styles: dict[str, Callable[[Config], Config]] = {"default": lambda config: config, "paper": literal}
     if style not in styles:
         raise ValueError(f"There is no recipe {style!r}; choose one of {', '.join(styles)}.")
-    config = styles[style](recipes.get(dataset, folder)(heads))
+    config = as_system(styles[style](recipes.get(dataset, folder)(heads)), system)
     return replace(config, data=replace(config.data, dataset=dataset))

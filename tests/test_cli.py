@@ -1,15 +1,16 @@
 """The command line as a newcomer uses it: help everywhere, own videos from files to pictures, errors in one sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from commands import SMALL, run, write_own_videos
 from typer.testing import CliRunner
-from videos import numbered_frames, write_video
 
+from cli import main
 from cli.main import app
 
 COMMANDS = {
@@ -27,17 +28,6 @@ COMMANDS = {
     "export": {"--format", "--out"},
     "bench": {"--dataset", "--videos", "--json", "--data"},
 }
-SMALL = [
-    *("--backbone", "x3d_nano", "--weights", "none", "--epochs", "1", "--batch", "2", "--device", "cpu"),
-    *("--set", "data.crop_size=32", "--set", "data.short_side=32,36", "--set", "data.eval_short_side=32"),
-    *("--set", "data.clip_frames=4", "--set", "model.cut=2", "--set", "data.val_fraction=0.5"),
-]
-
-
-def run(*words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, list(words))
-    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    return result.output
 
 
 @pytest.fixture
@@ -45,14 +35,7 @@ def own_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of class folders with eight little videos, and exact masks beside it; the working folder is its parent."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    for number in range(8):
-        name = f"{'falling' if number % 2 else 'rising'}/clip {number}"
-        write_video(tmp_path / "my videos" / f"{name}.mp4", numbered_frames(12, seed=number))
-        masks = np.zeros((12, 48, 64), np.uint8)
-        masks[:, 10:30, 20:50] = 1
-        path = tmp_path / "my masks" / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, mask=masks)
+    write_own_videos(tmp_path)
     return tmp_path / "my videos"
 
 
@@ -80,14 +63,46 @@ def test_own_videos_from_files_to_pictures(own_videos: Path, loader: str) -> Non
     assert (evaluation["subset"], evaluation["checkpoint"], evaluation["videos"], evaluation["skipped"]) == ("val", "best", 4, 0)
     assert set(evaluation["entropy"]) == {"M_u", "M_o", "M_b"}
     assert evaluation["grid"] == [8, 8]
-    run("evaluate", "runs/mine", "--subset", "val", "--checkpoint", "last", "--json", "again.json")
+    said = run("evaluate", "runs/mine", "--subset", "val", "--checkpoint", "last", "--json", "again.json")
     assert json.loads(Path("again.json").read_text())["checkpoint"] == "last"
+    assert "again.json" in said
+    assert "evaluation.json" not in said
+    assert json.loads(Path("runs/mine/evaluation.json").read_text()) == evaluation, "the numbers of the best network stay"
     said = run("explain", "runs/mine", "my videos/rising/clip 0.mp4", "--out", "pictures")
     assert Path("pictures/clip 0.png").is_file()
     assert Path("pictures/clip 0.mp4").is_file()
-    assert "rising" in said or "falling" in said
+    assert re.search(r"clip 0\.mp4: (rising|falling)  \d+\.\d %\n  pictures/clip 0\.png\n  pictures/clip 0\.mp4", said)
     run("export", "runs/mine", "--out", "net.safetensors")
-    assert "%" in run("explain", "net.safetensors", "my videos/falling/clip 1.mp4", "--out", "more pictures")
+    again = run("explain", "net.safetensors", "my videos/falling/clip 1.mp4", "--out", "more pictures")
+    assert again.startswith("clip 1.mp4: "), "nothing about its clips has to be assumed"
+
+
+def test_ctrl_c_is_a_short_message_and_an_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.compose.find_run_model", interrupt)
+    monkeypatch.setattr("sys.argv", ["objabn", "export", "runs/mine"])
+    with pytest.raises(SystemExit) as stop:
+        main.run()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "objabn: interrupted.\n"
+
+
+def test_plain_abn_has_no_pc_loss_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    losses = [
+        json.loads(run("train", "ucf101", "--dry-run", *flags).partition("run folder")[0])["loss"]["pc"]
+        for flags in (["--system", "abn"], ["--system", "abn", "--pc"], [])
+    ]
+    assert losses == [0.0, 1e-4, 1e-4]
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    for words in (["train", "ucf101", "--dry-run"], ["evaluate", "runs/mine"], ["prepare", "demo"]):
+        error = CliRunner().invoke(app, words).exception
+        assert str(error) == f"objabn {words[0]} is one process and WORLD_SIZE=4 asks for 4; start it without torchrun."
 
 
 def test_a_dry_run_shows_all_settings_and_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,39 @@ def test_ucf101_holds_the_numbers_of_the_paper() -> None:
     assert three.loss.pc == 0.0, "three heads go without PC loss on UCF101"
 
 
+def test_ssv2_holds_the_numbers_of_the_paper() -> None:
+    one, three = recipe("ssv2"), recipe("ssv2", heads=3)
+    assert (one.recipe, one.data.dataset, one.data.clip_frames, one.data.stride_frames, one.data.flip_probability) == (
+        "ssv2",
+        "ssv2",
+        16,
+        2,
+        0,
+    )
+    assert (one.data.short_side, one.data.eval_short_side, one.data.crop_size) == ((256, 320), 256, 224)
+    assert (one.optim.name, one.optim.lr, one.optim.epochs, one.optim.schedule) == ("adam", 1e-4, 25, "constant")
+    assert three.loss == one.loss
+    assert three.loss.pc == 1e-4, "three heads keep the PC loss on SSv2"
+
+
+def test_plain_abn_has_no_pc_loss() -> None:
+    plain = recipe("ucf101", system="abn")
+    assert (plain.model.system, plain.model.heads, plain.loss.pc, plain.loss.branch) == ("abn", 1, 0.0, 1.0)
+    assert recipe("ucf101").loss.pc == 1e-4
+    with pytest.raises(ValueError, match="1 with system abn"):
+        recipe("ucf101", heads=3, system="abn")
+    with pytest.raises(ValueError, match="must be abn or object_abn"):
+        recipe("ucf101", system="magic")
+
+
+def test_settings_that_need_each_other_are_taken_in_any_order() -> None:
+    assignments = ["data.crop_size=312", "data.short_side=312,356", "data.eval_short_side=356"]
+    for order in (assignments, assignments[::-1]):
+        data = override(Config(), *order).data
+        assert (data.crop_size, data.short_side, data.eval_short_side) == (312, (312, 356), 356)
+    assert override(Config(), "optim.lr=1", "model.heads=3", "optim.lr=2").optim.lr == 2, "the last one holds"
+
+
 @pytest.mark.parametrize(
     ("assignment", "section", "name", "value"),
     [
@@ -53,6 +86,11 @@ def test_override_reads_values_by_type(assignment: str, section: str, name: str,
         ("model.heads=2", "1, or 3 and more"),
         ("data.crop_size=300", "low >= crop_size=300"),
         ("optim.accumulate=3", "divisor of batch=16"),
+        ("data.short_side=256", "data.short_side=256 is not possible; it must be 2 whole numbers with commas between them."),
+        ("data.short_side=256,a", "it must be 2 whole numbers"),
+        ("optim.step_epochs=x", "it must be whole numbers with commas"),
+        ("data.prefetch=0", "at least 1"),
+        ("data.threads=-1", "0 (one per core) or more"),
     ],
 )
 def test_wrong_settings_are_answered_with_what_is_allowed(assignment: str, part_of_message: str) -> None:
@@ -66,6 +104,14 @@ def test_hash_ignores_where_a_run_happens_but_not_what_it_learns() -> None:
     assert config_hash(override(config, "run.device=cpu")) == config_hash(config)
     assert config_hash(override(config, "run.seed=1")) != config_hash(config)
     assert config_hash(override(config, "optim.lr=1")) != config_hash(config)
+    assert config_hash(override(config, "data.loader=reader", "data.threads=3")) == config_hash(config)
+    assert config_hash(dataclasses.replace(config, recipe="other")) == config_hash(config)
+
+
+def test_several_maps_are_merged_and_not_added() -> None:
+    assert override(Config(), "model.apply=residual").model.apply == "residual"
+    with pytest.raises(ValueError, match=r"model\.apply=residual is not possible"):
+        override(Config(), "model.heads=3", "model.apply=residual")
 
 
 def test_grid_rounds_up_as_strided_convolutions_do() -> None:

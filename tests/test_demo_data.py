@@ -37,6 +37,12 @@ def test_masks_are_exact_and_arrive_at_their_frames(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "demo").has_masks
 
 
+def test_a_demo_killed_among_its_masks_is_completed(tmp_path: Path) -> None:
+    make_demo(tmp_path, train=8, test=4, size=48, frames=4)
+    (tmp_path / "masks" / "manifest.json").unlink()
+    assert make_demo(tmp_path, train=8, test=4, size=48, frames=4).has_masks
+
+
 def places_of(motion: str, seed: int) -> NDArray[np.float64]:
     """Return the eight columns, as parts of the way around, at which a clip's frames show the thing."""
     return draw_path(motion, np.random.default_rng(seed), size=96, frames=32).x[::STRIDE_FRAMES][:PLACES] / 96

@@ -43,6 +43,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
 def accuracy(dataset: PackedDataset, choose: Callable[[int], Tensor]) -> float:
     config: Config = recipe("demo")
     config = replace(config, run=replace(config.run, device="cpu", evaluate_epochs=0))
+    torch.manual_seed(0)
     net = build_model(config.model, classes=4, clip_frames=config.data.clip_frames, clip_size=config.data.crop_size)
     fit(net, Rearranged(reader(dataset, config), choose), config, loggers=[])
     return evaluate(net, Rearranged(reader(dataset, config, subset="test"), choose), device="cpu").top1

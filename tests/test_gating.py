@@ -69,6 +69,22 @@ def test_gate_stays_in_the_type_of_the_features() -> None:
     torch.testing.assert_close(merged.float(), literal(gate, features, maps), rtol=0.05, atol=0.05)
 
 
+def test_single_features_under_autocast_are_merged_and_differentiated_in_half() -> None:
+    torch.manual_seed(0)
+    gate = MergingGate(4, 3, merge_init="random")
+    features, maps = torch.randn(1, 4, 2, 3, 3, requires_grad=True), torch.rand(1, 3, 2, 3, 3, requires_grad=True)
+    inputs = (features, maps, gate.merge.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        merged = gate(features, maps)
+    assert merged.dtype == torch.bfloat16
+    expected = literal(gate, features, maps)
+    torch.testing.assert_close(merged.float(), expected, rtol=0.05, atol=0.05)
+    ours, theirs = (torch.autograd.grad(value.float().sum(), inputs) for value in (merged, expected))
+    for mine, reference in zip(ours, theirs, strict=True):
+        assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine, reference, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize(("apply", "expected"), [("product", [0.0, 1.0, 3.0]), ("residual", [1.0, 3.0, 6.0])])
 def test_single_map_gates_by_product_or_residual(apply: str, expected: list[float]) -> None:
     features = torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3, 1, 1)

@@ -1,6 +1,6 @@
 """The index: names, subsets, held-out groups, the file, and opening it at the size of SSv2."""
 
-import time
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,6 @@ def test_rows_of_a_fold_and_subset() -> None:
         ("val", 1, 0.0, "'val' of fold 1 is empty; this dataset has train and test"),
         ("training", 1, 0.0, "train, val or test"),
         ("train", 3, 0.0, "between 1 and 2"),
-        ("train", 2, 0.2, "subset val of its own"),
     ],
 )
 def test_rows_say_what_exists(subset: str, fold: int, fraction: float, message: str) -> None:
@@ -60,6 +59,24 @@ def test_a_fold_without_lists_names_the_others() -> None:
     index = make_index([0, 1], [0, 1], [[0, 0], [1, 3]])
     with pytest.raises(ValueError, match="Fold 1 is not part of this dataset; choose one of: 2"):
         index.rows("train", fold=1)
+    with pytest.raises(ValueError, match="Fold 1 is not part of this dataset; choose one of: 2"):
+        index.subsets(fold=1)
+
+
+def test_a_validation_set_of_its_own_is_kept_whole() -> None:
+    index = make_index([0, 0, 0, 0], [0, 1, 2, 3], [[1, 1, 1, 2]])
+    assert index.rows("val", val_fraction=0.5).tolist() == [3]
+    assert index.rows("train", val_fraction=0.5).tolist() == [0, 1, 2]
+
+
+def test_subsets_say_what_exists_without_an_error() -> None:
+    index = make_index([0, 0, 0, 0], [0, 1, 2, 3], [[1, 1, 3, 0], [3, 2, 1, 1], [3, 3, 3, 3]])
+    assert index.subsets() == ("test", "train")
+    assert index.subsets(val_fraction=0.5) == ("val", "test", "train")
+    assert index.subsets(fold=2) == ("val", "test", "train")
+    assert index.subsets(fold=3, val_fraction=0.5) == ("test",)
+    with pytest.raises(ValueError, match="between 1 and 3"):
+        index.subsets(fold=4)
 
 
 def test_validation_takes_whole_groups_of_every_class() -> None:
@@ -97,14 +114,13 @@ def test_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "index.safetensors"
     save_index(make_index([0], [0], [[1]]), path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"index.safetensors is damaged"):
+    with pytest.raises(RuntimeError, match=r"index.safetensors is damaged"):
         load_index(path)
 
 
-def test_220000_rows_open_at_once(tmp_path: Path) -> None:
+def test_220000_rows_are_mapped_not_read(tmp_path: Path) -> None:
     count = 220_000
     save_index(make_index([0] * count, [0] * count, [[1] * count]), tmp_path / "index.safetensors")
-    begin = time.perf_counter()
     index = load_index(tmp_path / "index.safetensors")
     assert index.name(count - 1) == f"v{count - 1}"
-    assert time.perf_counter() - begin < 0.2
+    assert not any(getattr(index, field.name).flags.owndata for field in dataclasses.fields(Index))

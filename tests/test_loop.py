@@ -15,9 +15,12 @@ from toys import Recorder, Toy, nano, toy_batch, toy_config
 
 from objabn.config import Config, LossConfig, OptimConfig, RunConfig
 from objabn.models.storage import load_model
+from objabn.objective import build_objective
+from objabn.recipes import recipe
 from objabn.training.logging import Screen, read_records
 from objabn.training.loop import fit
 from objabn.training.precision import as_float32, compiled, resolve_amp, resolve_device
+from objabn.training.run_folder import is_finished
 from objabn.training.signals import Interrupted
 from objabn.types import Batch, Output
 
@@ -155,6 +158,19 @@ def test_a_signal_during_the_evaluation_of_an_epoch_does_not_lose_that_evaluatio
     assert result.history[0]["loss"] > 0, "the means of the epoch survive too"
 
 
+def test_a_signal_while_the_last_epoch_is_written_down_is_answered(tmp_path: Path) -> None:
+    class Late(Recorder):
+        def log(self, record: dict) -> None:
+            super().log(record)
+            if record["event"] == "epoch" and record["epoch"] == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    config, clips = config_of(epochs=2), [toy_batch(0)]
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        fit(Toy(config), clips, config, run_folder=tmp_path / "run", loggers=[Late()])
+    assert is_finished(tmp_path / "run", config), "and the epoch is not lost"
+
+
 def test_best_is_kept_for_val_only(tmp_path: Path) -> None:
     config, clips = config_of(epochs=2, lr=1e-3), [toy_batch(seed) for seed in range(2)]
     fit(nano(config), clips, config, run_folder=tmp_path / "val", monitor=clips, monitor_subset="val", loggers=[])
@@ -230,6 +246,25 @@ def test_bf16_autocast_trains_and_ends_near_float32() -> None:
     first, second = (fit(nano(config), clips, config, loggers=[]).losses["loss"] for config in (exact, coarse))
     assert first != second
     assert second == pytest.approx(first, rel=0.05)
+
+
+def test_three_maps_compile_whole_through_training_inference_and_training() -> None:
+    config = recipe("demo", heads=3)
+    net, batch = nano(replace(toy_config(), model=replace(config.model, heads=3))), toy_batch(0)
+    objective = build_objective(config.loss, net)
+    forward = torch.compile(net, backend="aot_eager", fullgraph=True, dynamic=False)
+    totals = []
+    for answer in (net, forward):
+        net.train()
+        net.zero_grad()
+        objective(answer(batch.clip), batch).total.backward()
+        net.eval()
+        with torch.inference_mode():
+            answer(batch.clip)
+        net.train()
+        objective(answer(batch.clip), batch).total.backward()
+        totals.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters()]))
+    torch.testing.assert_close(totals[1], totals[0], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from objabn.metrics import attention_entropy, flat_frames, mask_iou, pointing, topk_hits
+from objabn.metrics import attention_entropy, flat_frames, mask_iou, pointing
 
 
 def disc(radius: float) -> Tensor:
@@ -107,14 +107,6 @@ def test_pointing_looks_at_the_highest_cell() -> None:
 
 def test_an_empty_pair_overlaps_by_nothing() -> None:
     assert mask_iou(torch.full((1, 2, 2), 0.5), torch.zeros(1, 2, 2), torch.tensor([True])).item() == 0.0
-
-
-def test_topk_hits() -> None:
-    logits = torch.tensor([[0.1, 0.9, 0.5], [0.9, 0.5, 0.1]])
-    labels = torch.tensor([2, 0])
-    assert topk_hits(logits, labels).tolist() == [False, True]
-    assert topk_hits(logits, labels, 2).tolist() == [True, True]
-    assert topk_hits(logits, labels, 5).tolist() == [True, True], "fewer classes than k"
 
 
 @pytest.mark.gpu

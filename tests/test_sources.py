@@ -66,6 +66,24 @@ def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         ucf101(videos, lists)
 
 
+def test_a_video_for_training_and_test_is_refused(tmp_path: Path) -> None:
+    name = "Archery/v_Archery_g02_c01.avi"
+    videos = touch(tmp_path / "videos", name)
+    lists = write_lists(tmp_path / "lists", classInd="1 Archery\n", trainlist01=f"{name} 1\n", testlist02=f"{name}\n")
+    assert ucf101(videos, lists).entries[0].subsets == ("train", "test")
+    write_lists(lists, testlist01=f"{name}\n")
+    with pytest.raises(ValueError, match=f"fold 1 lists {name} for both"):
+        ucf101(videos, lists)
+
+
+@pytest.mark.parametrize("numbered", ["1 Archery\n3 Biking\n", "1 Archery\n1 Biking\n", "1 Archery\nBiking\n", "one Archery\n2 Biking\n"])
+def test_classes_without_a_full_count_are_refused(numbered: str, tmp_path: Path) -> None:
+    videos = touch(tmp_path / "videos", "Archery/v_Archery_g02_c01.avi")
+    lists = write_lists(tmp_path / "lists", classInd=numbered, trainlist01="Archery/v_Archery_g02_c01.avi 1\n")
+    with pytest.raises(ValueError, match=r"classInd\.txt must hold .* numbered from 1 to 2"):
+        ucf101(videos, lists)
+
+
 def test_wrong_places_are_named(tmp_path: Path) -> None:
     lists = write_lists(tmp_path / "lists", trainlist01="Archery/v_Archery_g02_c01.avi 1\n")
     with pytest.raises(FileNotFoundError, match="None of the 1 listed videos"):
@@ -80,8 +98,8 @@ def test_class_folders(tmp_path: Path) -> None:
     listing = folder(touch(tmp_path, "JumpRope/b.mp4", "JumpingJack/a.AVI", "JumpingJack/notes.txt", ".cache/x.mp4"))
     assert listing.classes == ("JumpingJack", "JumpRope")
     assert [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries] == [
-        ("JumpRope/b.mp4", 1, "b", ("train",)),
-        ("JumpingJack/a.AVI", 0, "a", ("train",)),
+        ("JumpRope/b.mp4", 1, "JumpRope/b", ("train",)),
+        ("JumpingJack/a.AVI", 0, "JumpingJack/a", ("train",)),
     ]
 
 

@@ -45,7 +45,8 @@ def test_reloaded_outputs_are_equal_bit_for_bit(tmp_path: Path, settings: dict[s
     with torch.no_grad():
         for value, expected in zip(again(clip())[:4], net(clip())[:4], strict=True):
             assert torch.equal(value, expected)
-    for name in ("config", "classes", "class_names", "clip_frames", "clip_size", "map_names", "grid_size", "feature_channels"):
+    sizes = ("classes", "clip_frames", "clip_size", "stride_frames", "grid_size", "feature_channels")
+    for name in ("config", "class_names", "map_names", *sizes):
         assert getattr(again, name) == getattr(net, name)
     assert not again.training
     assert all(value.requires_grad for value in again.parameters())
@@ -65,7 +66,15 @@ def test_the_metadata_is_readable_json_and_nothing_else_is_left(tmp_path: Path) 
         description = json.loads(file.metadata()["objabn_model"])
     assert description["config"]["heads"] == 3
     assert (description["classes"], description["clip_frames"], description["clip_size"]) == (5, 4, 64)
+    assert "stride_frames" not in description
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "weights.pth"]
+
+
+def test_the_stride_of_the_clips_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    net = trained(tmp_path)
+    net.stride_frames = 2
+    objabn.save_model(net, tmp_path / "model.safetensors")
+    assert objabn.load_model(tmp_path / "model.safetensors").stride_frames == 2
 
 
 def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Toy(nn.Module):
 
     map_names = ("M_o",)
     feature_channels, grid_size, classes, clip_frames, clip_size = 3, GRID, CLASSES, FRAMES, SIZE
-    class_names = None
+    class_names = stride_frames = None
 
     def __init__(self, config: Config, seed: int = 0) -> None:
         super().__init__()

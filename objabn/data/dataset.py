@@ -1,7 +1,5 @@
 """A packed dataset: the index, and the bytes of frames, clips and masks as slices of mapped shards."""
 
-import functools
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +9,7 @@ from numpy.typing import NDArray
 from objabn.data.fragments import join_fragments
 from objabn.data.index import Index, load_index
 from objabn.data.masks import MaskClip, MaskStore
-from objabn.data.shards import Columns, read_columns, shard_path
-
-OPEN_SHARDS = 256
-"""Each mapped shard holds a file descriptor, and systems commonly allow 1024."""
+from objabn.data.shards import Columns, mapped_shards, read_manifest
 
 
 class EncodedClip(NamedTuple):
@@ -37,7 +32,7 @@ class PackedDataset:
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.store: str = manifest["store"]
         self._shard_start = np.searchsorted(index.shard, np.arange(manifest["shards"]))
-        self._open_shard = functools.lru_cache(maxsize=OPEN_SHARDS)(self._map_shard)
+        self._open_shard = mapped_shards(root)
         self._masks = MaskStore.find(root / "masks", manifest["fingerprint"])
 
     def __len__(self) -> int:
@@ -79,9 +74,6 @@ class PackedDataset:
             return MaskClip(np.zeros((len(frames), *shape), np.uint8), np.zeros(len(frames), np.bool_))
         return self._masks.read(int(self.index.shard[video]), self.index.first_frame[video] + frames, shape)
 
-    def _map_shard(self, number: int) -> Columns:
-        return read_columns(shard_path(self.root, number))
-
     def _require_store(self, store: str, other: str) -> None:
         if self.store != store:
             raise ValueError(f"{self.root} is a store of {self.store!r}, not of {store!r}; use {other}.")
@@ -105,8 +97,8 @@ def open_dataset(path: str | Path) -> PackedDataset:
     manifest_path = root / "manifest.json"
     if not manifest_path.is_file():
         raise FileNotFoundError(f"{root} is not a packed dataset (it has no manifest.json); make one with `objabn prepare`.")
+    manifest, index = read_manifest(manifest_path, "prepare"), load_index(root / "index.safetensors")
     try:
-        manifest = json.loads(manifest_path.read_text())
-        return PackedDataset(root, manifest, load_index(root / "index.safetensors"))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest_path} is damaged ({error!r}); delete it and run `objabn prepare` again.") from None
+        return PackedDataset(root, manifest, index)
+    except (KeyError, TypeError) as error:
+        raise RuntimeError(f"{manifest_path} is damaged ({error!r}); delete it and run `objabn prepare` again.") from None

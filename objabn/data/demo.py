@@ -6,7 +6,7 @@ Everything else is drawn independently for every frame, so a frame alone, or fra
 Mirrored clips change class: train without flips.
 """
 
-from collections.abc import Iterator
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from PIL import Image
 from objabn.data.dataset import PackedDataset, open_dataset
 from objabn.data.encode import encode_gops
 from objabn.data.pack import pack
+from objabn.data.pack_shard import PackSettings
 from objabn.data.progress import Counter, OnProgress
 from objabn.data.segment import import_masks
 from objabn.data.sources import Listing, folder
@@ -32,14 +33,14 @@ FPS = Fraction(12)
 
 
 class Path2D(NamedTuple):
-    """Where a thing is in each frame: three (T,) arrays; borders wrap around."""
+    """Where a thing is in each frame; borders wrap around."""
 
     y: NDArray[np.floating[Any]]
-    """Rows, in pixels."""
+    """(T,) rows, in pixels."""
     x: NDArray[np.floating[Any]]
-    """Columns, in pixels."""
-    angle: NDArray[np.floating[Any]]
-    """Radians, growing clockwise on screen."""
+    """(T,) columns, in pixels."""
+    angle: float
+    """Radians, growing clockwise on screen; the same in all frames."""
 
 
 class DemoClip(NamedTuple):
@@ -76,7 +77,9 @@ def make_demo(
     """Write, pack and mask the demo dataset in `root`; one that is already there is opened."""
     if not (root / "masks" / "manifest.json").is_file():
         listing = write_demo(root, train=train, test=test, size=size, frames=frames, seed=seed, on_progress=on_progress)
-        pack(listing, root, quality=95)
+        pack(listing, root, PackSettings(quality=95))
+        # Masks that a kill left half finished belong to files that have been written anew.
+        shutil.rmtree(root / "masks", ignore_errors=True)
         import_masks(open_dataset(root), root / "own_masks")
     return open_dataset(root)
 
@@ -86,7 +89,7 @@ def draw_clip(motion: str, rng: Generator, *, size: int, frames: int) -> DemoCli
     clip = draw_background(rng, size=size, frames=frames)
     for _ in range(rng.integers(2, 4)):
         place = shaken(np.full((frames, 2), rng.uniform(0, size, 2)), rng, size)
-        still = Path2D(place[:, 0], place[:, 1], np.full(frames, rng.uniform(0, 2 * np.pi)))
+        still = Path2D(place[:, 0], place[:, 1], rng.uniform(0, 2 * np.pi))
         draw_thing(clip, still, make_texture(rng, colour=0.15), rng, brightness_T=rng.uniform(0.7, 1.3, frames))
     path = draw_path(motion, rng, size=size, frames=frames)
     mask = draw_thing(clip, path, make_texture(rng, colour=1.0), rng, brightness_T=np.ones(frames))
@@ -98,7 +101,7 @@ def draw_path(motion: str, rng: Generator, *, size: int, frames: int) -> Path2D:
     pixels_per_frame = MOTIONS[motion] * size / (PLACES * STRIDE_FRAMES)
     start_y, start_x = rng.uniform(0, size, 2)
     place = shaken(np.stack([np.full(frames, start_y), start_x + pixels_per_frame * np.arange(frames)], 1), rng, size)
-    return Path2D(place[:, 0], place[:, 1], np.full(frames, rng.uniform(0, 2 * np.pi)))
+    return Path2D(place[:, 0], place[:, 1], rng.uniform(0, 2 * np.pi))
 
 
 def shaken(place_T2: NDArray[np.float64], rng: Generator, size: int) -> NDArray[np.float64]:
@@ -141,7 +144,7 @@ def draw_thing(
     rows_TY = np.floor(path.y)[:, None].astype(np.int64) + reach
     columns_TX = np.floor(path.x)[:, None].astype(np.int64) + reach
     y_TYX, x_TYX = (rows_TY - path.y[:, None])[:, :, None], (columns_TX - path.x[:, None])[:, None, :]
-    cos, sin = np.cos(path.angle)[:, None, None], np.sin(path.angle)[:, None, None]
+    cos, sin = np.cos(path.angle), np.sin(path.angle)
     own_x, own_y = cos * x_TYX + sin * y_TYX, cos * y_TYX - sin * x_TYX
     outline = radius * (1 + depth * np.cos(lobes * np.arctan2(own_y, own_x)))
     frame, row, column = np.nonzero(own_x**2 + own_y**2 < outline**2)
@@ -151,16 +154,3 @@ def draw_thing(
     mask = np.zeros((frames, size, size), np.bool_)
     mask[place] = True
     return mask
-
-
-def contact_sheet(clips: Iterator[DemoClip], *, columns: int = 8) -> NDArray[np.uint8]:
-    """Return one row per clip: frames spread evenly over it, the mask outlined in white."""
-    rows = []
-    for clip in clips:
-        chosen = np.linspace(0, len(clip.frames) - 1, columns).astype(np.int64)
-        pictures = clip.frames[chosen].copy()
-        inside = clip.mask[chosen]
-        edge = inside & ~(np.roll(inside, 1, 1) & np.roll(inside, -1, 1) & np.roll(inside, 1, 2) & np.roll(inside, -1, 2))
-        pictures[edge] = 255
-        rows.append(np.concatenate(list(pictures), axis=1))
-    return np.concatenate(rows)

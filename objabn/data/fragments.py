@@ -6,15 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from objabn.config import check
-
 
 def boxes(data: bytes) -> list[tuple[bytes, int, int]]:
     """Return (type, start, stop) of the top-level boxes (ISO/IEC 14496-12 section 4.2)."""
     found, start = [], 0
     while start + 8 <= len(data):
         size = int.from_bytes(data[start : start + 4], "big")
-        check("size of an MP4 box", size, 8 <= size <= len(data) - start, "a 32-bit size inside the file")
+        if not 8 <= size <= len(data) - start:
+            raise RuntimeError(f"The MP4 is damaged: at byte {start} it has a box of {size} bytes, which must lie inside the file.")
         found.append((data[start + 4 : start + 8], start, start + size))
         start += size
     return found
@@ -45,5 +44,6 @@ def time_field(fragment: NDArray[np.uint8]) -> slice:
     """Return where a fragment holds its 64-bit base media decode time (box `tfdt`, version 1)."""
     head = fragment[:512].tobytes()
     start = head.find(b"tfdt")
-    check("MP4 fragment", head[4:8], start > 0 and head[start + 4] == 1, "a moof box with a tfdt box of version 1")
+    if start < 0 or head[start + 4] != 1:
+        raise RuntimeError("The MP4 is damaged: a fragment has no decode time (box tfdt, version 1).")
     return slice(start + 8, start + 16)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objabn.config import check
-from objabn.data.shards import read_columns, write_columns
+from objabn.data.shards import read_columns, running_sum, write_columns
 
 SUBSETS = ("none", "train", "val", "test")
 """A subset's position is its code in `Index.subset`."""
@@ -51,26 +51,32 @@ class Index:
         return bytes(self.name_bytes[self.name_offsets[row] : self.name_offsets[row + 1]]).decode()
 
     def rows(self, subset: str, *, fold: int = 1, val_fraction: float = 0.0) -> NDArray[np.int64]:
-        """Return the rows of a subset in ascending order; `val_fraction` of the training groups become `val`."""
+        """Return the rows of a subset in ascending order; an empty subset is a ValueError.
+
+        Where the fold has no `val` of its own, `val_fraction` of the training groups become `val`.
+        """
         check("subset", subset, subset in SUBSETS[1:], "train, val or test")
-        check("data.fold", fold, 1 <= fold <= len(self.subset), f"between 1 and {len(self.subset)} in this dataset")
-        codes = self.subset[fold - 1].copy()
-        if val_fraction > 0:
-            own_val = bool((codes == SUBSETS.index("val")).any())
-            check("data.val_fraction", val_fraction, not own_val, "0, since this dataset has a subset val of its own")
-            codes[held_out(self.label, self.group, codes == SUBSETS.index("train"), val_fraction)] = SUBSETS.index("val")
-        rows = np.flatnonzero(codes == SUBSETS.index(subset))
+        rows = np.flatnonzero(self._codes(fold, val_fraction) == SUBSETS.index(subset))
         if not len(rows):
-            raise ValueError(self._empty(subset, fold, codes))
+            present = " and ".join(reversed(self.subsets(fold=fold, val_fraction=val_fraction)))
+            hint = " A part of the training groups can serve: --set data.val_fraction=0.2." if subset == "val" else ""
+            raise ValueError(f"The subset {subset!r} of fold {fold} is empty; this dataset has {present}.{hint}")
         return rows
 
-    def _empty(self, subset: str, fold: int, codes: NDArray[np.uint8]) -> str:
-        present = [name for code, name in enumerate(SUBSETS) if code and (codes == code).any()]
-        if not present:
+    def subsets(self, *, fold: int = 1, val_fraction: float = 0.0) -> tuple[str, ...]:
+        """Return which of val, test and train a fold has; a fold that has none is a ValueError."""
+        codes = self._codes(fold, val_fraction)
+        return tuple(name for name in ("val", "test", "train") if (codes == SUBSETS.index(name)).any())
+
+    def _codes(self, fold: int, val_fraction: float) -> NDArray[np.uint8]:
+        check("data.fold", fold, 1 <= fold <= len(self.subset), f"between 1 and {len(self.subset)} in this dataset")
+        codes = self.subset[fold - 1].copy()
+        if not codes.any():
             folds = [str(number + 1) for number, row in enumerate(self.subset) if row.any()]
-            return f"Fold {fold} is not part of this dataset; choose one of: {', '.join(folds)}."
-        hint = " A part of the training groups can serve: --set data.val_fraction=0.2." if subset == "val" else ""
-        return f"The subset {subset!r} of fold {fold} is empty; this dataset has {' and '.join(present)}.{hint}"
+            raise ValueError(f"Fold {fold} is not part of this dataset; choose one of: {', '.join(folds)}.")
+        if val_fraction > 0 and not (codes == SUBSETS.index("val")).any():
+            codes[held_out(self.label, self.group, codes == SUBSETS.index("train"), val_fraction)] = SUBSETS.index("val")
+        return codes
 
 
 def held_out(label: NDArray[np.int64], group: NDArray[np.int32], is_train: NDArray[np.bool_], fraction: float) -> NDArray[np.int64]:
@@ -93,8 +99,7 @@ def held_out(label: NDArray[np.int64], group: NDArray[np.int32], is_train: NDArr
 def join_names(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the columns `name_bytes` and `name_offsets`."""
     encoded = [name.encode() for name in names]
-    offsets = np.concatenate([[0], np.cumsum([len(name) for name in encoded], dtype=np.int64)]).astype(np.int64)
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+    return np.frombuffer(b"".join(encoded), np.uint8), running_sum([len(name) for name in encoded])
 
 
 def save_index(index: Index, path: Path) -> None:
@@ -107,5 +112,5 @@ def load_index(path: Path) -> Index:
     arrays = read_columns(path).arrays
     names = [field.name for field in dataclasses.fields(Index)]
     if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}; it is not an index of objabn: run `objabn prepare` again.")
+        raise RuntimeError(f"{path} has no column {', '.join(missing)}; it is not an index of objabn: run `objabn prepare` again.")
     return Index(**{name: arrays[name] for name in names})

@@ -1,6 +1,5 @@
 """Masks beside the frames: packed bits + zstd per frame and detection counts, in shards that mirror the dataset's."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -11,10 +10,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from objabn.data.shards import Columns, read_columns, shard_path, write_columns
+from objabn.data.shards import mapped_shards, read_manifest, running_sum, shard_path, write_columns
 
 COMPRESSION_LEVEL = 12
-OPEN_SHARDS = 256
 
 
 class MaskClip(NamedTuple):
@@ -56,8 +54,7 @@ def write_mask_shard(path: Path, pieces: Iterable[VideoMasks], fingerprint: str)
     for piece in pieces:
         chunks += [pack_mask(mask, compressor) for mask in piece.mask]
         counts.append(piece.counts.astype(np.uint16))
-    offsets = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks])]).astype(np.int64)
-    columns = {"offsets": offsets, "counts": np.concatenate([np.zeros(0, np.uint16), *counts])}
+    columns = {"offsets": running_sum([len(chunk) for chunk in chunks]), "counts": np.concatenate([np.zeros(0, np.uint16), *counts])}
     write_columns(path, columns, metadata={"fingerprint": fingerprint}, chunks=chunks)
     return len(chunks)
 
@@ -73,17 +70,14 @@ class MaskStore:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._open_shard = functools.lru_cache(maxsize=OPEN_SHARDS)(self._map_shard)
+        self._open_shard = mapped_shards(folder)
 
     @classmethod
     def find(cls, folder: Path, dataset_fingerprint: str) -> "MaskStore | None":
         """Open the store in a folder, or return None where none is finished; masks of another packing are an error."""
         if not (folder / "manifest.json").is_file():
             return None
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{folder / 'manifest.json'} is damaged ({error}); delete it and run `objabn masks` again.") from None
+        manifest = read_manifest(folder / "manifest.json", "masks")
         if manifest.get("dataset_fingerprint") != dataset_fingerprint:
             raise ValueError(f"The masks in {folder} belong to another packing of the dataset; delete them and run `objabn masks` again.")
         return cls(folder, manifest)
@@ -95,9 +89,10 @@ class MaskStore:
         decompressor = zstandard.ZstdDecompressor()
         spans = zip(arrays["offsets"][frames].tolist(), arrays["offsets"][frames + 1].tolist(), strict=True)
         mask = np.empty((len(frames), *shape), np.uint8)
-        for position, (start, stop) in enumerate(spans):
-            mask[position] = unpack_mask(arrays["bytes"][start:stop].tobytes(), shape, decompressor)
+        try:
+            for position, (start, stop) in enumerate(spans):
+                mask[position] = unpack_mask(arrays["bytes"][start:stop].tobytes(), shape, decompressor)
+        except (zstandard.ZstdError, ValueError) as error:
+            path = shard_path(self.folder, shard)
+            raise RuntimeError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
         return MaskClip(mask, arrays["counts"][frames] > 0)
-
-    def _map_shard(self, number: int) -> Columns:
-        return read_columns(shard_path(self.folder, number))

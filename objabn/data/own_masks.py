@@ -1,6 +1,9 @@
 """The user's own masks: PNG folders or NPZ files, one per video."""
 
+import hashlib
+import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +11,61 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-def read_own_masks(folder: Path, name: str, *, frames: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def find_own_masks(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return each video's folder of PNGs or NPZ file, found by its name without suffix, else by its stem.
+
+    A video without masks is a FileNotFoundError; masks that could belong to two videos are a ValueError.
+    """
+    sharing: dict[Path, set[str]] = {}
+    for name in names:
+        for key in keys(name):
+            sharing.setdefault(key, set()).add(name)
+    places = []
+    for name in names:
+        found = [(folder / place, key) for key in keys(name) for place in (key, f"{key}.npz") if is_masks(folder / place)]
+        if not found:
+            raise FileNotFoundError(f"{folder} has no masks for {name}; expected is a folder of PNGs or an NPZ named {Path(name).stem}.")
+        place, key = found[0]
+        if len(sharing[key]) > 1:
+            owners = " or to ".join(sorted(sharing[key])[:2])
+            raise ValueError(f"{place} could belong to {owners}; give every video's masks a place of its own, as {folder}/CLASS/NAME.")
+        places.append(place)
+    return places
+
+
+def keys(name: str) -> tuple[Path, Path]:
+    """Return the names under which the masks of a video may be."""
+    return Path(name).with_suffix(""), Path(Path(name).stem)
+
+
+def is_masks(place: Path) -> bool:
+    """Tell whether a path is a folder or an NPZ file."""
+    return place.is_file() if place.suffix == ".npz" else place.is_dir()
+
+
+def files_digest(folder: Path, places: Sequence[Path]) -> str:
+    """Return what changes when a mask file is added, taken away or written anew."""
+    digest = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.glob("*.png")) if place.is_dir() else (place,):
+            found = path.stat()
+            digest.update(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def read_own_masks(place: Path, name: str, *, frames: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the masks of a video as (T, Y, X) at the size of its packed frames; what does not fit is a ValueError naming it."""
-    for place in (folder / Path(name).with_suffix(""), folder / Path(name).stem):
-        npz = place.with_name(place.name + ".npz")
-        if place.is_dir():
-            return read_pngs(place, name, frames=frames, shape=shape)
-        if npz.is_file():
-            return read_npz(npz, name, frames=frames, shape=shape)
-    raise FileNotFoundError(f"{folder} has no masks for {name}; expected is a folder of PNGs or an NPZ named {Path(name).stem}.")
+    return (read_pngs if place.is_dir() else read_npz)(place, name, frames=frames, shape=shape)
+
+
+def in_order(path: Path) -> list[str | int]:
+    """Return a key that sorts the numbers in file names as numbers: 2 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def read_pngs(place: Path, name: str, *, frames: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read one PNG per frame in the order of file names; any value or colour above 0 is object."""
-    paths = sorted(place.glob("*.png"))
+    """Read one PNG per frame in the order of the numbers in file names; any value or colour above 0 is object."""
+    paths = sorted(place.glob("*.png"), key=in_order)
     check_count(name, len(paths), frames)
     mask = np.empty((frames, *shape), np.bool_)
     for number, path in enumerate(paths):

@@ -1,29 +1,27 @@
 """Packing: every listed video is decoded once, from start to end, into shards; killed at any moment, it continues."""
 
-import concurrent.futures
-import functools
+import hashlib
+import itertools
 import json
-import multiprocessing
 import os
-import queue
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from objabn.data.encode import Codec
 from objabn.data.index import SUBSETS, Index, join_names, save_index
-from objabn.data.pack_shard import FORMAT, PackSettings, ShardJob, Store, encode_video, fingerprint, is_finished, pack_shard
+from objabn.data.pack_shard import FORMAT, PackSettings, ShardJob, encode_video, fingerprint, is_finished, other_packing
+from objabn.data.pack_workers import run_jobs
 from objabn.data.progress import Counter, OnProgress
-from objabn.data.shards import read_columns, shard_path, write_text
+from objabn.data.shards import read_columns, read_manifest, running_sum, shard_path
 from objabn.data.sources import Entry, Listing
 from objabn.data.video import UnreadableVideoError
+from objabn.files import discard_unfinished, write_json
 
-LARGEST_SHARD = 64
-"""Videos."""
+LARGEST_SHARD_VIDEOS = 64
+LARGEST_SHARD_BYTES = 256 * 2**20
+"""Of source files: a process holds what it makes of them until its shard is written."""
 
 
 class PackReport(NamedTuple):
@@ -34,17 +32,15 @@ class PackReport(NamedTuple):
     bytes: int
     failed: list[dict[str, str]]
     """{"video", "reason"} of everything that could not be packed."""
+    was_finished: bool
+    """Nothing was left to do."""
 
 
 def pack(
     listing: Listing,
     folder: Path,
+    settings: PackSettings = PackSettings(),  # noqa: B008  (cannot be changed)
     *,
-    store: Store = "frames",
-    codec: Codec = "vp9",
-    quality: int = 90,
-    short_side: int = 320,
-    gop: int = 8,
     workers: int = 0,
     on_progress: OnProgress | None = None,
 ) -> PackReport:
@@ -52,60 +48,61 @@ def pack(
 
     Unreadable videos are listed in `manifest.json` and left out. A folder packed with other settings is a ValueError.
     """
-    settings = PackSettings(store=store, codec=codec, quality=quality, short_side=short_side, gop=gop)
-    jobs = shard_jobs(listing, folder, settings)
+    plan = find_plan(listing, folder, settings)
+    jobs = shard_jobs(listing, folder, settings, plan)
     left = [job for job in jobs if not is_finished(job)]
-    if left or not (folder / "manifest.json").is_file():
+    was_finished = not left and (folder / "manifest.json").is_file()
+    if not was_finished:
+        discard_unfinished(folder, "shard-*")
+        write_json(folder / "plan.json", plan)
         counter = Counter(on_progress, len(listing.entries))
         counter.add(len(listing.entries) - sum(len(job.entries) for job in left))
         run_jobs(left, workers or len(os.sched_getaffinity(0)), on_videos=counter.add)
         write_manifest(listing, folder, settings, jobs)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    return PackReport(manifest["videos"], manifest["frames"], manifest["bytes"], manifest["failed"])
+    manifest = read_manifest(folder / "manifest.json", "prepare")
+    return PackReport(manifest["videos"], manifest["frames"], manifest["bytes"], manifest["failed"], was_finished)
 
 
-def shard_jobs(listing: Listing, folder: Path, settings: PackSettings) -> list[ShardJob]:
-    """Divide a listing into shards: small ones where there are few videos, so that all cores find work."""
-    size = min(LARGEST_SHARD, max(4, len(listing.entries) // LARGEST_SHARD))
-    mark = fingerprint(listing, settings)
-    starts = range(0, len(listing.entries), size)
+def find_plan(listing: Listing, folder: Path, settings: PackSettings) -> dict[str, Any]:
+    """Return the division into shards with which a packing in `folder` began, or a new one where there is none yet.
+
+    It is kept since it depends on the sizes of files, which come and go. One of another packing is a ValueError.
+    """
+    mark, path = fingerprint(listing, settings), folder / "plan.json"
+    if path.is_file() and any(folder.glob("shard-*")):
+        plan = read_manifest(path, "prepare")
+        if plan.get("fingerprint") != mark:
+            raise other_packing(folder, plan.get("settings", {}), settings)
+        return plan
+    return {"fingerprint": mark, "settings": settings.relevant, "videos": divide([source_bytes(entry) for entry in listing.entries])}
+
+
+def divide(sizes: Sequence[int]) -> list[int]:
+    """Return how many videos each shard holds, by their bytes; shards are small where videos are few, so that all cores find work."""
+    most = min(LARGEST_SHARD_VIDEOS, max(4, len(sizes) // LARGEST_SHARD_VIDEOS))
+    videos: list[int] = []
+    filled = 0
+    for size in sizes:
+        if not videos or videos[-1] == most or filled + size > LARGEST_SHARD_BYTES:
+            videos.append(0)
+            filled = 0
+        videos[-1] += 1
+        filled += size
+    return videos
+
+
+def source_bytes(entry: Entry) -> int:
+    """Return the size of a source file, 0 where it is absent."""
+    return entry.path.stat().st_size if entry.path.is_file() else 0
+
+
+def shard_jobs(listing: Listing, folder: Path, settings: PackSettings, plan: dict[str, Any]) -> list[ShardJob]:
+    """Return the shards of a plan; a shard's fingerprint says which videos of the listing are in it."""
+    edges = itertools.pairwise(running_sum(plan["videos"]).tolist())
     return [
-        ShardJob(shard_path(folder, number), listing.entries[start : start + size], settings, mark) for number, start in enumerate(starts)
+        ShardJob(shard_path(folder, number), listing.entries[start:stop], settings, f"{plan['fingerprint']}-{start}-{stop}")
+        for number, (start, stop) in enumerate(edges)
     ]
-
-
-def run_jobs(jobs: Sequence[ShardJob], workers: int, *, on_videos: Callable[[int], None]) -> None:
-    """Write shards in this process (one worker) or in several."""
-    if workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            pack_shard(job, functools.partial(on_videos, 1))
-        return
-    # Forking a process whose libraries have threads can hang the child.
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, concurrent.futures.ProcessPoolExecutor(min(workers, len(jobs)), context) as pool:
-        messages = manager.Queue()
-        running = {pool.submit(pack_shard, job, functools.partial(messages.put, 1)) for job in jobs}
-        try:
-            while running:
-                finished, running = concurrent.futures.wait(running, timeout=0.2)
-                if arrived := drain(messages):
-                    on_videos(arrived)
-                for future in finished:
-                    future.result()
-        except BrokenProcessPool:
-            raise RuntimeError("A packing process died, perhaps for want of memory; run it again, with fewer --workers.") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def drain(messages: "queue.Queue[int]") -> int:
-    """Return the sum of the messages that have arrived."""
-    total = 0
-    while True:
-        try:
-            total += messages.get_nowait()
-        except queue.Empty:
-            return total
 
 
 def write_manifest(listing: Listing, folder: Path, settings: PackSettings, jobs: Iterable[ShardJob]) -> None:
@@ -123,11 +120,17 @@ def write_manifest(listing: Listing, folder: Path, settings: PackSettings, jobs:
         raise RuntimeError(f"None of the {len(failed)} listed videos could be packed{reason}.")
     save_index(build_index(rows, listing), folder / "index.safetensors")
     manifest = {
-        **{"format": FORMAT, "name": listing.name, "classes": listing.classes, **asdict(settings), "shards": shards},
+        **{"format": FORMAT, "name": listing.name, "classes": listing.classes, **settings.relevant, "shards": shards},
         **{"videos": len(rows), "frames": sum(row["frames"] for row in rows), "bytes": sizes, "failed": failed},
-        **{"remark": listing.remark, "fingerprint": fingerprint(listing, settings)},
+        **{"remark": listing.remark, "fingerprint": rows_fingerprint(rows, fingerprint(listing, settings))},
     }
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+    write_json(folder / "manifest.json", manifest)
+
+
+def rows_fingerprint(rows: Sequence[dict[str, Any]], mark: str) -> str:
+    """Return what ties masks to frames: it differs as soon as a video more, or one of other length or size, was packed."""
+    content = json.dumps([mark, [[row[name] for name in ("shard", "name", "frames", "height", "width")] for row in rows]])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def build_index(rows: Sequence[dict[str, Any]], listing: Listing) -> Index:
@@ -155,11 +158,12 @@ def build_index(rows: Sequence[dict[str, Any]], listing: Listing) -> Index:
 
 
 def expected_bytes(listing: Listing, *, settings: PackSettings, samples: int = 6) -> int:
-    """Estimate the size of the packed dataset by packing a few videos spread evenly over the listing; 0 if none is readable."""
-    step = max(1, len(listing.entries) // samples)
-    sizes = [encoded_size(entry, settings) for entry in listing.entries[step // 2 :: step]]
+    """Estimate the size of the packed dataset by packing a few files spread evenly over those present; 0 if none is readable."""
+    present = [entry for entry in listing.entries if entry.path.is_file()]
+    step = max(1, len(present) // samples)
+    sizes = [encoded_size(entry, settings) for entry in present[step // 2 :: step]]
     readable = [size for size in sizes if size]
-    return sum(readable) * len(listing.entries) // len(readable) if readable else 0
+    return sum(readable) * len(present) // len(readable) if readable else 0
 
 
 def encoded_size(entry: Entry, settings: PackSettings) -> int:

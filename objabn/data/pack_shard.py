@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from objabn.config import check
 from objabn.data.encode import Codec, encode_gops, encode_jpeg
-from objabn.data.shards import read_columns, write_columns
+from objabn.data.shards import read_columns, running_sum, write_columns
 from objabn.data.sources import Entry, Listing
 from objabn.data.video import SourceVideo, UnreadableVideoError
 
 Store = Literal["frames", "video"]
-FORMAT = 1
+FORMAT = 2
 """Changes whenever packed bytes are laid out differently."""
 
 
@@ -97,7 +97,11 @@ def encode_chunks(frames: Iterator[NDArray[np.uint8]], settings: PackSettings, v
     """Return the JPEGs of a video, or its init segment and GOPs."""
     if settings.store == "frames":
         return [encode_jpeg(frame, settings.quality) for frame in frames]
-    return encode_gops(frames, fps=video.fps, codec=settings.codec, quality=settings.quality, gop=settings.gop)
+    chunks = encode_gops(frames, fps=video.fps, codec=settings.codec, quality=settings.quality, gop=settings.gop)
+    expected = -(-video.decoded // settings.gop)
+    if len(chunks) - 1 != expected:
+        raise UnreadableVideoError(f"the encoder made {len(chunks) - 1} GOPs of its {video.decoded} frames instead of {expected}")
+    return chunks
 
 
 def same_size(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -130,21 +134,23 @@ def pack_shard(job: ShardJob, on_video: Callable[[], None]) -> None:
     write_columns(job.path, columns, metadata={**metadata, "failed": json.dumps(failed)}, chunks=chunks)
 
 
-def running_sum(lengths: Sequence[int]) -> NDArray[np.int64]:
-    """Return where each piece starts, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-
-
 def is_finished(job: ShardJob) -> bool:
     """Tell whether a shard is already there; one packed in another way is a ValueError."""
     if not job.path.is_file():
         return False
     metadata = read_columns(job.path).metadata
-    if metadata["fingerprint"] == job.fingerprint:
+    if metadata.get("fingerprint") == job.fingerprint:
         return True
-    before, now = json.loads(metadata["settings"]), job.settings.relevant
+    raise other_packing(job.path.parent, json.loads(metadata.get("settings", "{}")), job.settings)
+
+
+def other_packing(folder: Path, before: dict[str, Any], settings: PackSettings) -> ValueError:
+    """Return the error that a folder holds something packed otherwise, with what differs."""
+    now = settings.relevant
+    if not before:
+        return ValueError(f"{folder} holds shards that objabn prepare did not write; choose another folder with --out.")
     differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     found = ", ".join(f"{name}={before.get(name)}" for name in differing)
     asked = ", ".join(f"{name}={now.get(name)}" for name in differing)
-    difference = f"{found}, now asked is {asked}" if differing else "another list of videos"
-    raise ValueError(f"{job.path.parent} was packed with {difference}; choose another folder with --out, or delete that one.")
+    difference = f"{found}, now asked is {asked}" if differing else "another list of videos or another version of objabn"
+    return ValueError(f"{folder} was packed with {difference}; choose another folder with --out, or delete that one.")

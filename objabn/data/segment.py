@@ -1,6 +1,5 @@
 """Making masks: from the packed frames by any segmenter, or from the user's own files."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from objabn.data.dataset import PackedDataset
 from objabn.data.decode import decode_video
 from objabn.data.masks import VideoMasks, mask_fingerprint, write_mask_shard
-from objabn.data.own_masks import read_own_masks
+from objabn.data.own_masks import files_digest, find_own_masks, read_own_masks
 from objabn.data.progress import Counter, OnProgress
-from objabn.data.shards import read_columns, shard_path, write_text
+from objabn.data.shards import read_columns, shard_path
+from objabn.files import write_json
 
 Segmenter = Callable[[NDArray[np.uint8]], VideoMasks]
 """(T, Y, X, 3) RGB frames to their masks and counts."""
@@ -52,16 +52,17 @@ def segment(
 def import_masks(dataset: PackedDataset, folder: Path, *, on_progress: OnProgress | None = None) -> MaskReport | None:
     """Take masks from `folder`: per video a folder of PNGs (one per frame, above 0 is object) or an NPZ with `mask` (T, Y, X).
 
-    A video is found by its name without suffix, or by its stem. Masks of another size are resized to the packed frames by
-    nearest neighbour; another number of frames is a ValueError that names the video.
+    The masks of a video are found by its name without suffix, or by its stem where no other video has that. Masks of another
+    size are resized to the packed frames by nearest neighbour; another number of frames is a ValueError that names the video.
     """
+    places = find_own_masks(folder, [dataset.index.name(row) for row in range(len(dataset))])
 
     def masks_of(video: int) -> Iterator[VideoMasks]:
         shape = (int(dataset.index.height[video]), int(dataset.index.width[video]))
-        mask = read_own_masks(folder, dataset.index.name(video), frames=int(dataset.index.frames[video]), shape=shape)
+        mask = read_own_masks(places[video], dataset.index.name(video), frames=int(dataset.index.frames[video]), shape=shape)
         yield VideoMasks(mask, np.asarray(mask.any((1, 2)), np.uint16))
 
-    description = {"segmenter": f"own masks from {folder.resolve().name}"}
+    description = {"segmenter": f"own masks from {folder.resolve().name}", "files_sha256": files_digest(folder, places)}
     return write_masks(dataset, masks_of, description=description, on_progress=on_progress)
 
 
@@ -86,7 +87,7 @@ def write_masks(
             counter.add(int(dataset.index.frames[rows].sum()))
         else:
             write_mask_shard(path, counted(masks_of, rows, counter), mark)
-    return close_store(dataset, folder, dict(description))
+    return close_store(dataset, folder, dict(description), mark)
 
 
 def counted(masks_of: Callable[[int], Iterator[VideoMasks]], rows: NDArray[np.int64], counter: Counter) -> Iterator[VideoMasks]:
@@ -103,18 +104,25 @@ def is_finished(path: Path, mark: str) -> bool:
         return False
     if read_columns(path).metadata.get("fingerprint") != mark:
         raise ValueError(
-            f"{path.parent} holds masks made with another segmenter, other settings or of another packing; delete that folder."
+            f"{path.parent} holds masks made with another segmenter, other settings, from other mask files or of another packing; "
+            "delete that folder and run `objabn masks` again."
         )
     return True
 
 
-def close_store(dataset: PackedDataset, folder: Path, description: dict[str, Any]) -> MaskReport | None:
-    """Write the manifest once every shard is there; None while others are still at work."""
+def close_store(dataset: PackedDataset, folder: Path, description: dict[str, Any], mark: str) -> MaskReport | None:
+    """Write the manifest once every shard is there, all made alike; None while others are still at work."""
     paths = [shard_path(folder, number) for number in range(dataset.manifest["shards"])]
-    if not all(path.is_file() for path in paths):
+    if not all(is_finished(path, mark) for path in paths):
         return None
     counts = [read_columns(path).arrays["counts"] for path in paths]
+    for number, count in enumerate(counts):
+        frames = int(dataset.index.frames[dataset.index.shard == number].sum())
+        if len(count) != frames:
+            raise RuntimeError(
+                f"{paths[number]} holds {len(count)} masks for {frames} frames; a segmenter must return one per frame: delete {folder}."
+            )
     report = MaskReport(sum(map(len, counts)), sum(int((count > 0).sum()) for count in counts), sum(path.stat().st_size for path in paths))
     manifest = {**description, **report._asdict(), "dataset_fingerprint": dataset.manifest["fingerprint"]}
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+    write_json(folder / "manifest.json", manifest)
     return report

@@ -1,16 +1,20 @@
 """Columns on disk: a safetensors file written aside and renamed, read as views of the mapped file."""
 
+import functools
 import json
 import mmap
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from objabn.files import aside
+
 TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "int64": "I64", "float32": "F32"}
+OPEN_SHARDS = 256
+"""Each mapped shard holds a file descriptor, and systems commonly allow 1024."""
 
 
 class Columns(NamedTuple):
@@ -23,6 +27,16 @@ class Columns(NamedTuple):
 def shard_path(folder: Path, number: int) -> Path:
     """Return the file of a shard, counted from 0."""
     return folder / f"shard-{number:05d}.safetensors"
+
+
+def mapped_shards(folder: Path) -> Callable[[int], "Columns"]:
+    """Return what maps the shards of a folder by number and keeps those asked for last."""
+    return functools.lru_cache(maxsize=OPEN_SHARDS)(lambda number: read_columns(shard_path(folder, number)))
+
+
+def running_sum(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Return where each piece starts, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
 def write_columns(
@@ -50,37 +64,8 @@ def write_columns(
         file.writelines(chunks or ())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it appears whole or not at all."""
-    with aside(path) as file:
-        file.write(text.encode())
-
-
-class aside:  # noqa: N801  (reads as a phrase: with aside(path) as file)
-    """A file open for writing under a name of its own, renamed to `path` when nothing went wrong."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-
-    def __enter__(self) -> BinaryIO:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.unfinished.open("wb")
-        return self.file
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-        self.file.close()
-        if kind is None:
-            self.unfinished.replace(self.path)
-        else:
-            self.unfinished.unlink()
-
-
 def read_columns(path: Path) -> Columns:
-    """Map a file written by `write_columns` (or any safetensors file) without copying; a damaged one is a ValueError."""
+    """Map a file written by `write_columns` (or any safetensors file) without copying; a damaged one is a RuntimeError."""
     try:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -91,7 +76,16 @@ def read_columns(path: Path) -> Columns:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing; the packed dataset is incomplete: run `objabn prepare` again.") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and run the command that made it again.") from None
+        raise RuntimeError(f"{path} is damaged ({error}); delete it and run the command that made it again.") from None
+
+
+def read_manifest(path: Path, command: str) -> dict[str, Any]:
+    """Return the values of a JSON file that `objabn COMMAND` wrote; a damaged one is a RuntimeError."""
+    try:
+        values = json.loads(path.read_text())
+        return dict(values)
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(f"{path} is damaged ({error}); delete it and run `objabn {command}` again.") from None
 
 
 def view(mapped: mmap.mmap, data_start: int, *, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:

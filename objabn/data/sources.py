@@ -72,7 +72,10 @@ def read_ucf101_lists(folder: Path) -> tuple[dict[str, list[str]], dict[str, int
             name, _, number = line.strip().replace("\\", "/").partition(" ")
             if not name:
                 continue
-            subsets.setdefault(name, ["none"] * folds)[fold - 1] = subset
+            of_folds = subsets.setdefault(name, ["none"] * folds)
+            if of_folds[fold - 1] not in ("none", subset):
+                raise ValueError(f"{folder}: fold {fold} lists {name} for both training and test; take it out of one of the lists.")
+            of_folds[fold - 1] = subset
             if number:
                 numbers[name] = int(number)
     return subsets, numbers
@@ -82,8 +85,10 @@ def read_classes(path: Path, folders: set[str]) -> tuple[str, ...]:
     """Return the classes in official order; without the file, the folders sorted as the official file is: ignoring case."""
     if not path.is_file():
         return sort_classes(folders)
-    numbered = dict(line.split() for line in path.read_text().splitlines() if line.strip())
-    return tuple(numbered[str(number + 1)] for number in range(len(numbered)))
+    numbered = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    if sorted(words[0] for words in numbered if len(words) == 2) != sorted(str(number + 1) for number in range(len(numbered))):
+        raise ValueError(f"{path} must hold one line `NUMBER CLASS` for each class, numbered from 1 to {len(numbered)} without gaps.")
+    return tuple(name for _, name in sorted(numbered, key=lambda words: int(words[0])))
 
 
 def class_label(labels: dict[str, int], name: str, folder: Path) -> int:
@@ -112,7 +117,8 @@ def folder(root: str | Path) -> Listing:
         raise FileNotFoundError(f"{root} holds no videos in class folders; expected is {root}/CLASS/VIDEO or {root}/train/CLASS/VIDEO.")
     classes = sort_classes({path.parent.name for path, _ in videos})
     entries = (
-        Entry(path, path.relative_to(root).as_posix(), classes.index(path.parent.name), path.stem, (subset,)) for path, subset in videos
+        Entry(path, path.relative_to(root).as_posix(), classes.index(path.parent.name), f"{path.parent.name}/{path.stem}", (subset,))
+        for path, subset in videos
     )
     return checked(Listing(root.resolve().name, classes, tuple(entries)))
 

@@ -19,6 +19,7 @@ from objabn.data.index import Index
 from objabn.data.reader import warp
 from objabn.data.sampling import evaluation_plan
 from objabn.data.video import SourceVideo, UnreadableVideoError
+from objabn.files import aside
 
 PACKED_SHORT_SIDE = 320
 """`objabn prepare` reduces larger frames to this before anything else, so the same is done here."""
@@ -90,8 +91,7 @@ def write_film(path: Path, frames_TYXC: NDArray[np.uint8], *, frames_per_second:
     height, width = frames_TYXC.shape[1:3]
     even = np.pad(frames_TYXC, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    unfinished = path.with_name(f"{path.stem}.tmp{path.suffix}")
-    with av.open(str(unfinished), "w") as container:
+    with aside(path) as file, av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=frames_per_second.limit_denominator(1001))
         assert isinstance(stream, VideoStream)
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
@@ -99,11 +99,9 @@ def write_film(path: Path, frames_TYXC: NDArray[np.uint8], *, frames_per_second:
         for picture in even:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         container.mux(stream.encode())
-    unfinished.replace(path)
 
 
 def write_picture(path: Path, picture_YXC: NDArray[np.uint8]) -> None:
     """Write a PNG."""
-    unfinished = path.with_name(f"{path.stem}.tmp{path.suffix}")
-    Image.fromarray(picture_YXC).save(unfinished)
-    unfinished.replace(path)
+    with aside(path) as file:
+        Image.fromarray(picture_YXC).save(file, "PNG")

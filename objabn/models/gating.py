@@ -40,7 +40,16 @@ class MergingGate(nn.Module):
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:
         """Merge (B, C, T, y, x) gated by each of (B, N, T, y, x) into (B, C, T, y, x)."""
         weight_NCC = self.merge.weight.unflatten(1, (self.heads, self.channels)).movedim(1, 0)
-        return GatedMerge.apply(features, maps.to(features.dtype), weight_NCC.to(features.dtype))
+        # The backward pass sees what is kept here, and no autocast: all three must be of the type that is computed in.
+        dtype = compute_dtype(features)
+        return GatedMerge.apply(features.to(dtype), maps.to(dtype), weight_NCC.to(dtype))
+
+
+def compute_dtype(features: Tensor) -> torch.dtype:
+    """Return the type that a convolution of these features computes in: autocast's, which leaves double alone, or their own."""
+    place = features.device.type
+    is_cast = torch.is_autocast_enabled(place) and features.dtype != torch.float64
+    return torch.get_autocast_dtype(place) if is_cast else features.dtype
 
 
 class GatedMerge(torch.autograd.Function):

@@ -36,6 +36,7 @@ class AttentionNetwork(nn.Module):
         self.clip_frames = clip_frames
         self.clip_size = clip_size
         self.class_names: tuple[str, ...] | None = None
+        self.stride_frames: int | None = None  # between the frames of the clips it learnt from, where that is known
         self.weights_report: WeightsReport | None = None
 
     @property

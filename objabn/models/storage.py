@@ -2,15 +2,15 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from objabn.config import ModelConfig, from_dict, to_dict
+from objabn.files import aside
 from objabn.models.build import build_model
 from objabn.models.network import AttentionNetwork
 
@@ -31,10 +31,11 @@ def save_model(net: AttentionNetwork, path: Path | str) -> None:
         "clip_frames": net.clip_frames,
         "clip_size": net.clip_size,
     }
+    if net.stride_frames is not None:
+        description["stride_frames"] = net.stride_frames
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, unfinished, metadata={METADATA_KEY: json.dumps(description)})
-    unfinished.replace(path)
+    with aside(path) as file:
+        file.write(save(tensors, metadata={METADATA_KEY: json.dumps(description)}))
 
 
 def load_model(path: Path | str) -> AttentionNetwork:
@@ -53,6 +54,7 @@ def load_model(path: Path | str) -> AttentionNetwork:
     net.load_state_dict({name: value.clone() for name, value in load_file(path).items()}, assign=True)
     net.to(memory_format=torch.channels_last_3d)
     net.config, net.weights_report = config, None
+    net.stride_frames = description.get("stride_frames")
     names = description["class_names"]
     net.class_names = None if names is None else tuple(names)
     return net.eval()

@@ -5,7 +5,8 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from objabn.files import write_json
 
 
 def write_checkpoint(run_folder: Path, name: str, write: Callable[[Path], None]) -> None:
@@ -61,14 +62,6 @@ def remove(folder: Path) -> None:
     if folder.exists():
         (folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(folder)
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON aside, make it durable, and rename it into place."""
-    aside = path.with_name(f"{path.name}.tmp")
-    aside.write_text(json.dumps(values, indent=1) + "\n")
-    flush(aside)
-    aside.replace(path)
 
 
 def flush(path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from objabn.files import write_text
+
 Record = dict[str, Any]
 
 
@@ -29,9 +31,7 @@ class JsonLines:
     def __init__(self, path: Path, *, keep: Callable[[Record], bool]) -> None:
         """Open the file for more; of the lines it has only those stay that `keep` accepts."""
         kept = [json.dumps(record) + "\n" for record in read_records(path) if keep(record)]
-        aside = path.with_name(f"{path.name}.tmp")
-        aside.write_text("".join(kept))
-        aside.replace(path)
+        write_text(path, "".join(kept))
         self.file = path.open("a", buffering=1)
 
     def log(self, record: Record) -> None:

@@ -78,14 +78,15 @@ def fit(
 
 def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
     """Run the epochs that are left."""
-    try:
-        while session.state.progress.epoch < session.config.optim.epochs:
+    while session.state.progress.epoch < session.config.optim.epochs:
+        try:
             train_epoch(session, batches)
             accuracies = measure(session, monitor) if monitor is not None and is_evaluation_due(session) else None
-            finish_epoch(session, accuracies, monitor_subset)
-    except Interrupted:
-        save(session)
-        raise
+        except Interrupted:
+            save(session)
+            raise
+        finish_epoch(session, accuracies, monitor_subset)
+        session.stop.raise_if_received()
 
 
 def train_epoch(session: Session, batches: Batches) -> None:
@@ -111,7 +112,10 @@ def train_epoch(session: Session, batches: Batches) -> None:
 
 
 def take_step(session: Session, batches: Iterator[Batch]) -> None:
-    """Take one step of the optimiser on the mean gradient of `optim.accumulate` batches."""
+    """Take one step of the optimiser on the mean gradient of `optim.accumulate` batches.
+
+    Each of them has its own mask term, a mean over its own valid frames.
+    """
     state, config = session.state, session.config.optim
     set_learning_rate(state.optimizer, learning_rate(config, state.progress.step, steps_per_epoch=session.steps_per_epoch))
     count = 0

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from objabn.config import Config, config_hash, from_dict, to_dict
-from objabn.training.checkpoint import find_checkpoint, settle, write_json
+from objabn.config import Config, config_hash, from_dict, learning_settings, to_dict
+from objabn.files import write_json
+from objabn.training.checkpoint import find_checkpoint, settle
 from objabn.training.environment import hardware, versions
 
 
@@ -29,19 +30,17 @@ def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path 
 
 def refuse_other_settings(run_folder: Path, config: Config) -> None:
     """Raise ValueError if the run was begun with settings that lead to other weights."""
-    names = differences(to_dict(read_config(run_folder)), to_dict(config))
+    names = differences(read_config(run_folder), config)
     if names:
         raise ValueError(
             f"{run_folder} was begun with other settings ({', '.join(names)}); leave them as they were, or choose another folder."
         )
 
 
-def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return the settings that differ, without those that only say where and how fast a run is carried out."""
-    free = {"data": {"loader", "decode", "threads", "prefetch"}, "run": set(first["run"]) - {"seed"}}
-    sections = [section for section in first if isinstance(first[section], dict)]
-    names = [(section, name) for section in sections for name in first[section] if name not in free.get(section, set())]
-    return [f"{section}.{name}" for section, name in names if first[section][name] != second[section][name]]
+def differences(first: Config, second: Config) -> list[str]:
+    """Return the settings that differ, of those that change what is learnt."""
+    ours, theirs = learning_settings(first), learning_settings(second)
+    return [f"{section}.{name}" for section, values in ours.items() for name in values if values[name] != theirs[section][name]]
 
 
 def read_config(run_folder: Path) -> Config:
@@ -54,5 +53,19 @@ def read_config(run_folder: Path) -> Config:
 
 def consumed_samples(run_folder: Path) -> int:
     """Return how many clips the run had seen at its last checkpoint, 0 before the first: where its loader has to start."""
+    return int(read_progress(run_folder).get("samples", 0))
+
+
+def is_finished(run_folder: Path, config: Config) -> bool:
+    """Say whether the run has had all its epochs; ValueError where it was begun with other settings."""
+    if not (run_folder / "config.json").exists():
+        return False
+    refuse_other_settings(run_folder, config)
+    return int(read_progress(run_folder).get("epoch", 0)) >= config.optim.epochs
+
+
+def read_progress(run_folder: Path) -> dict[str, Any]:
+    """Return where the run stood at its last checkpoint, by name; nothing before the first."""
     folder = find_checkpoint(run_folder)
-    return 0 if folder is None else int(json.loads((folder / "state.json").read_text())["progress"]["samples"])
+    progress: dict[str, Any] = {} if folder is None else json.loads((folder / "state.json").read_text())["progress"]
+    return progress

@@ -1,0 +1,126 @@
+"""What `objabn bench` writes, at tiny sizes: fields and units, not how long anything took."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import core, loader, step
+from benchmarks.result import Row, measure, report
+from objabn.data.dataset import PackedDataset
+from objabn.data.demo import make_demo
+from objabn.recipes import recipe
+from objabn.types import Batch
+
+
+def assert_compared(row: Row, *, suite: str, unit: str, repeats: int) -> None:
+    assert (row.suite, row.unit, row.repeats) == (suite, unit, repeats)
+    assert row.ours > 0
+    assert row.peer > 0
+    assert row.speedup > 0
+    assert row.spread >= 0
+
+
+def test_core_rows() -> None:
+    memory, *rows = core.run(clips=1, frames=2, grid=3, repeats=1)
+    assert_compared(memory, suite="core", unit="MB", repeats=1)
+    # Ours keeps h, three maps and the weights; the peer those and the concatenation.
+    size = 2 * 9 * 4
+    ours = (96 + 3) * size + 3 * 96 * 96 * 4
+    assert memory.ours == pytest.approx(ours / 1e6)
+    assert memory.peer > memory.ours
+    assert [row.case.partition(":")[0] for row in rows] == [
+        "gate and merge, forward and backward",
+        "heads of the branch, forward and backward",
+        "multi-head mask loss, forward and backward",
+        "PC loss, forward and backward",
+        "entropy of maps",
+    ]
+    for row in rows:
+        assert_compared(row, suite="core", unit="ms", repeats=1)
+        assert (row.frame_exact, row.source) == (None, None)
+
+
+def test_both_ways_of_the_core_compute_the_same() -> None:
+    torch.manual_seed(0)
+    features, maps = torch.randn(1, 96, 2, 3, 3, requires_grad=True), torch.rand(1, 3, 2, 3, 3, requires_grad=True)
+    coverage, valid = torch.rand(1, 2, 3, 3), torch.tensor([[True, False]])
+    for pair in (
+        core.gate_pair(features, maps),
+        core.mask_pair(maps, coverage, valid),
+        core.prototype_pair(features, torch.tensor([4])),
+        core.entropy_pair(maps),
+    ):
+        values = [torch.cat([torch.as_tensor(part).flatten() for part in nested(way())]) for way in pair[1:3]]
+        torch.testing.assert_close(values[0], values[1], rtol=1e-3, atol=1e-4)
+
+
+def nested(values: Any) -> list[Any]:
+    """Take lists within lists apart."""
+    return [part for value in values for part in nested(value)] if isinstance(values, list | tuple) else [values]
+
+
+def test_step_rows() -> None:
+    rows = step.run(clips=1, frames=2, size=32, repeats=1)
+    assert [row.case for row in rows] == [f"x3d_m object_abn heads={n}: 1 clips, 2 frames, 32 px, float32" for n in (1, 3)]
+    for row in rows:
+        assert_compared(row, suite="step", unit="clips/s", repeats=1)
+
+
+@pytest.mark.slow
+def test_the_step_suite_starts_without_a_warning() -> None:
+    command = [sys.executable, "-W", "error::FutureWarning", "-c", "import benchmarks.step"]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
+    return make_demo(tmp_path_factory.mktemp("bench") / "demo", train=8, test=4, size=96, frames=24)
+
+
+def test_loader_rows(dataset: PackedDataset) -> None:
+    config = recipe("demo")
+    config = replace(config, optim=replace(config.optim, batch=2), data=replace(config.data, threads=1))
+    rows = loader.run(dataset, config, dataset.root / "videos", batches=2, repeats=1)
+    names = [row.case.partition(":")[0] for row in rows]
+    assert names[0] == "reader"
+    assert set(names) <= {"reader", "DALI on the CPU", "DALI on the GPU"}
+    for row in rows:
+        assert_compared(row, suite="loader", unit="clips/s", repeats=1)
+        assert (row.frame_exact, row.source, row.peer_name) == (True, "packed", loader.PEER)
+
+
+def test_a_batch_of_other_frames_is_not_exact(dataset: PackedDataset) -> None:
+    config = recipe("demo")
+    config = replace(config, optim=replace(config.optim, batch=2))
+    peer = loader.PyAVTorchvision(dataset, config, dataset.root / "videos")
+    batch: Batch = next(iter(loader.our_loaders(dataset, config)["reader"]))
+    assert loader.is_frame_exact(batch, peer)
+    shifted = torch.stack([peer.read(position, 1)[0] for position in range(2)])
+    assert not loader.is_frame_exact(batch._replace(clip=shifted), peer)
+
+
+def test_preparation_comes_before_each_run_and_is_no_part_of_it() -> None:
+    calls: list[str] = []
+    ways = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    timings = measure(ways, repeats=2, prepare=lambda name: calls.append(f"before {name}"))
+    assert calls == ["before b", "b", "before a", "a", "before a", "a", "before b", "b", "before b", "b", "before a", "a"]
+    assert {name: len(seconds) for name, seconds in timings.seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_the_report_is_json_and_names_the_machine() -> None:
+    row = Row(suite="core", case="c", ours=1.0, peer=2.0, peer_name="p", unit="ms", speedup=2.0, spread=0.0, repeats=1)
+    written = json.loads(json.dumps(report([row])))
+    assert set(written) == {"hardware", "versions", "rows"}
+    assert written["hardware"]["cores"] >= 1
+    assert written["hardware"]["cpu"]
+    assert {"objabn", "python", "torch", "numpy"} <= set(written["versions"])
+    assert written["rows"] == [
+        {"suite": "core", "case": "c", "ours": 1.0, "peer": 2.0, "peer_name": "p", "unit": "ms", "speedup": 2.0, "spread": 0.0}
+        | {"repeats": 1, "frame_exact": None, "source": None}
+    ]
