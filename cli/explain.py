@@ -36,7 +36,7 @@ def explain(
 def explain_video(net: "AttentionNetwork", data: "DataConfig", video: Path, folder: Path, method: str) -> str:
     """Write the picture and the film of one video, and return what is to be said about it."""
     from objabn import explainers
-    from objabn.explainers.overlay import film, strip
+    from objabn.explainers.overlay import film, magnify, strip
     from objabn.explainers.video import read_centre_clip, write_film, write_picture
 
     clip, _, fps = read_centre_clip(video, data)
@@ -45,8 +45,8 @@ def explain_video(net: "AttentionNetwork", data: "DataConfig", video: Path, fold
     best = int(probabilities_K.argmax())
     name = net.class_names[best] if net.class_names else f"class {best}"
     title = f"{name}  {100 * float(probabilities_K[best]):.1f} %"
-    frames_TYXC = clip.permute(1, 2, 3, 0).numpy()
-    maps_NTYX = explanation.maps[0].cpu().numpy()
+    frames_TYXC = magnify(clip.permute(1, 2, 3, 0).numpy(), (1, 2))
+    maps_NTYX = magnify(explanation.maps[0].cpu().numpy(), (2, 3))
     picture, movie = folder / f"{video.stem}.png", folder / f"{video.stem}.mp4"
     write_picture(picture, strip(frames_TYXC, maps_NTYX, explanation.names, title=title))
     write_film(movie, film(frames_TYXC, maps_NTYX, explanation.names, title=title), frames_per_second=fps / data.stride_frames)

@@ -13,7 +13,7 @@ from toys import nano, toy_batch, toy_config
 from objabn.config import DataConfig
 from objabn.explainers import explain
 from objabn.explainers.attention import enlarge
-from objabn.explainers.overlay import COLOURS, LABEL_HEIGHT, film, heat_colours, outline, overlay, stretch, strip
+from objabn.explainers.overlay import COLOURS, LABEL_HEIGHT, film, heat_colours, magnify, outline, overlay, stretch, strip
 from objabn.explainers.video import read_centre_clip, write_film, write_picture
 
 
@@ -147,3 +147,11 @@ def test_centre_clip_of_an_avi_with_b_frames_has_the_very_frames(shared_data: Pa
     for position, number in enumerate(found.frames):
         difference = found.clip[:, position].permute(1, 2, 0).numpy().astype(int) - every[number][:, 40:280]
         assert np.abs(difference).max() <= 2, number
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels() -> None:
+    picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    assert magnify(picture, (1, 2), least_pixels=4).tolist() == [
+        [[0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5], [3, 3, 4, 4, 5, 5]]
+    ]
+    np.testing.assert_array_equal(magnify(picture, (1, 2), least_pixels=1), picture)

@@ -1,6 +1,7 @@
 """Drawing: maps over frames as heat with a contour, labels, and the strip of the papers' figures."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,12 @@ def film(frames_TYXC: Picture, maps_NTYX: NDArray[np.float32], names: Sequence[s
     return np.stack(
         [np.concatenate([with_label(panel_TYXC[frame], text) for panel_TYXC, text in panels], axis=1) for frame in range(len(frames_TYXC))]
     )
+
+
+def magnify(pictures: NDArray[Any], axes_YX: tuple[int, int], *, least_pixels: int = 128) -> NDArray[Any]:
+    """Repeat pixels so often that small pictures have `least_pixels` rows; larger ones stay as they are."""
+    times = max(1, -(-least_pixels // pictures.shape[axes_YX[0]]))
+    return pictures.repeat(times, axes_YX[0]).repeat(times, axes_YX[1])
 
 
 def describe(name: str, map_TYX: NDArray[np.float32]) -> str:
