@@ -3,9 +3,6 @@
 import json
 import pickle
 import struct
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
@@ -13,29 +10,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from test_real_exactness import compare_video, read_with_opencv
-from videos import class_folders, numbered_frames, write_video
+from videos import class_folders, numbered_frames, packed, write_video
 
-from objabn.data.dataset import PackedDataset, open_dataset
+from objabn.data.dataset import open_dataset
 from objabn.data.decode import decode_frames, decode_video
 from objabn.data.fragments import boxes
-from objabn.data.pack import divide, expected_bytes, find_plan, pack, shard_jobs
+from objabn.data.pack import expected_bytes, pack
 from objabn.data.pack_shard import PackSettings
-from objabn.data.pack_workers import run_jobs
 from objabn.data.shards import read_columns
 from objabn.data.sources import Entry, Listing, folder
 
 STORES = [{"store": "frames"}, {"store": "video", "codec": "vp9"}, {"store": "video", "codec": "h264"}]
 REAL_CLIPS = ("Haircut/v_Haircut_g15_c02.avi", "SumoWrestling/v_SumoWrestling_g18_c02.avi", "Skiing/v_Skiing_g05_c02.avi")
 """The first two have B-frames packed into the AVI."""
-
-
-def packed(root: Path, tmp_path: Path, **settings: str) -> PackedDataset:
-    pack(folder(root), tmp_path / "packed", PackSettings(**settings), workers=1)
-    return open_dataset(tmp_path / "packed")
-
-
-def everything(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(root.iterdir()) if path.is_file()}
 
 
 @pytest.mark.parametrize("settings", STORES, ids=lambda settings: settings.get("codec", "frames"))
@@ -164,106 +151,6 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "source" / "a" / "v.avi").write_bytes(b"")
     with pytest.raises(RuntimeError, match=r"None of the 1 listed videos could be packed; the first is a/v\.avi: the file is empty"):
         pack(folder(tmp_path / "source"), tmp_path / "packed", workers=1)
-
-
-def test_a_killed_packing_continues_and_equals_a_straight_one(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "source", frames=(30,) * 12)
-    straight = tmp_path / "straight"
-    pack(folder(root), straight, workers=1)
-    code = (
-        "import sys; from pathlib import Path; from objabn.data.pack import pack; from objabn.data.sources import folder;"
-        "pack(folder(sys.argv[1]), Path(sys.argv[2]), workers=1, on_progress=lambda done, total: print(done, flush=True))"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(root), str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) == 6:
-                process.kill()
-    killed = tmp_path / "killed"
-    first = killed / "shard-00000.safetensors"
-    assert not (killed / "manifest.json").exists()
-    written = first.stat().st_mtime_ns
-    pack(folder(root), killed, workers=2)
-    assert first.stat().st_mtime_ns == written
-    assert everything(killed) == everything(straight)
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def children(process: int) -> list[int]:
-    return [int(word) for task in Path(f"/proc/{process}/task").iterdir() for word in (task / "children").read_text().split()]
-
-
-def test_a_killed_packing_leaves_no_process_and_no_rubbish(tmp_path: Path) -> None:
-    """The shards still to do are more than a pipe holds: workers that outlive their parent wait for the rest for ever."""
-    video = write_video(tmp_path / "v.avi", numbered_frames(40))
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
-    code = """if True:
-        import sys
-        from pathlib import Path
-        from objabn.data.pack import pack
-        from objabn.data.sources import Entry, Listing
-        video, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-        entries = (Entry(video if n % 64 == 0 else video / "absent", f"{n:04d}.avi", 0, str(n), ("train",)) for n in range(64 * 64))
-        pack(Listing("many", ("a",), tuple(entries)), out, workers=workers, on_progress=lambda done, total: print(done, flush=True))
-    """
-    words = [sys.executable, "-c", code, str(video)]
-    with subprocess.Popen([*words, str(killed), "2"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any(int(line) >= 1 for line in process.stdout)
-        workers = children(process.pid)
-        assert len(workers) >= 2
-        process.kill()
-    end = time.monotonic() + 10
-    while any(map(is_running, workers)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(is_running, workers))
-    # What a process leaves that is killed while it writes.
-    (killed / f".shard-00060.safetensors.{workers[0]}").write_bytes(b"half")
-    assert not (killed / "manifest.json").exists()
-    for folder_and_workers in ((killed, "2"), (straight, "1")):
-        subprocess.run([*words, *map(str, folder_and_workers)], check=True, stdout=subprocess.DEVNULL)
-    assert everything(killed) == everything(straight)
-
-
-def test_an_error_in_a_worker_is_raised_here(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "source", frames=(5,) * 10)
-    plan = shard_jobs(folder(root), tmp_path / "packed", PackSettings(), find_plan(folder(root), tmp_path / "packed", PackSettings()))
-    blocked = [job._replace(path=tmp_path / "source" / "A" / "v1.avi" / "no folder") for job in plan]
-    with pytest.raises(OSError, match=r"v1\.avi"):
-        run_jobs(blocked, 2, on_videos=lambda _: None)
-
-
-def test_shards_are_bounded_by_videos_and_by_source_bytes() -> None:
-    mebibyte = 2**20
-    # Few videos: four a shard at most. 250 + 6 MiB fill a shard exactly; what is larger stands alone.
-    assert divide([1] * 10) == [4, 4, 2]
-    assert divide([250 * mebibyte, 6 * mebibyte, 1, 900 * mebibyte, 0, 1]) == [2, 1, 1, 2]
-    assert divide([1] * 64 * 100) == [64] * 100
-    assert divide([]) == []
-
-
-def test_the_plan_of_a_packing_outlives_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = class_folders(tmp_path / "source")
-    listing = folder(root)
-    bound = 1 + sum(entry.path.stat().st_size for entry in listing.entries[:2])
-    monkeypatch.setattr("objabn.data.pack.LARGEST_SHARD_BYTES", bound)
-    report = pack(listing, tmp_path / "packed", workers=1)
-    before = everything(tmp_path / "packed")
-    assert json.loads(before["plan.json"])["videos"] == [2, 2]
-    (tmp_path / "packed" / "shard-00001.safetensors").unlink()
-    (root / "A" / "v1.avi").unlink()
-    assert pack(listing, tmp_path / "packed", workers=1) == report
-    assert everything(tmp_path / "packed") == before
-    # Without the plan the shards would be divided otherwise, and those that are there hold other videos.
-    (tmp_path / "packed" / "plan.json").unlink()
-    with pytest.raises(ValueError, match="another list of videos"):
-        pack(listing, tmp_path / "packed", workers=1)
 
 
 def test_an_encoder_that_cuts_otherwise_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

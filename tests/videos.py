@@ -6,6 +6,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from objabn.data.dataset import PackedDataset, open_dataset
+from objabn.data.pack import pack
+from objabn.data.pack_shard import PackSettings
+from objabn.data.sources import folder
+
 
 def numbered_frames(frames: int, *, height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.uint8]:
     """Return (T, Y, X, 3): a smooth coloured ramp with a bright bar that moves 5 pixels a frame."""
@@ -41,3 +46,14 @@ def class_folders(root: Path, *, frames: tuple[int, ...] = (9, 20, 12, 17)) -> P
     for number, count in enumerate(frames):
         write_video(root / "bA"[number % 2] / f"v{number}.avi", numbered_frames(count, seed=number))
     return root
+
+
+def packed(root: Path, tmp_path: Path, **settings: str) -> PackedDataset:
+    """Pack class folders into `tmp_path/packed` in this process."""
+    pack(folder(root), tmp_path / "packed", PackSettings(**settings), workers=1)
+    return open_dataset(tmp_path / "packed")
+
+
+def everything(root: Path) -> dict[str, bytes]:
+    """Return the bytes of all files of a folder by name."""
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir()) if path.is_file()}
