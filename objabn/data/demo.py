@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
 from objabn.data.dataset import PackedDataset, open_dataset
-from objabn.data.encode import encode_gops
+from objabn.data.encode import encode_gops, to_planes
 from objabn.data.pack import pack
 from objabn.data.pack_shard import PackSettings
 from objabn.data.progress import Counter, OnProgress
@@ -56,7 +57,7 @@ def write_demo(
     root: Path, *, train: int = 480, test: int = 120, size: int = 96, frames: int = 32, seed: int = 0, on_progress: OnProgress | None = None
 ) -> Listing:
     """Write `root/videos/SUBSET/CLASS/*.mp4` and `root/own_masks/.../*.npz`, the same bytes for the same seed; list the videos."""
-    counter = Counter(on_progress, train + test)
+    counter, reformatter = Counter(on_progress, train + test), VideoReformatter()
     for subset, number, motion in (
         (s, n, list(MOTIONS)[n % len(MOTIONS)]) for s, count in (("train", train), ("test", test)) for n in range(count)
     ):
@@ -66,7 +67,8 @@ def write_demo(
         video.parent.mkdir(parents=True, exist_ok=True)
         masks.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(masks, mask=clip.mask)
-        video.write_bytes(b"".join(encode_gops(clip.frames, fps=FPS, codec="h264", quality=94, gop=32)))
+        pictures = (to_planes(frame, reformatter) for frame in clip.frames)
+        video.write_bytes(b"".join(encode_gops(pictures, fps=FPS, codec="h264", quality=94, gop=32)))
         counter.add(1)
     return folder(root / "videos")._replace(name="demo")
 

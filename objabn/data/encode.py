@@ -20,7 +20,7 @@ Codec = Literal["vp9", "h264"]
 SMPTE170M = 6
 """Code of the BT.601 primaries, transfer and matrix in ISO/IEC 23091-2."""
 LIMITED_RANGE = 1
-LOWEST_QUALITY_LOSS = {"h264": 10, "vp9": 18}
+LOWEST_QUALITY_LOSS = {"h264": 8, "vp9": 14}
 """Constant rate factor at quality 100; each step of quality below adds one."""
 
 
@@ -31,18 +31,21 @@ def encode_jpeg(rgb: NDArray[np.uint8], quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def encode_gops(frames: Iterable[NDArray[np.uint8]], *, fps: Fraction, codec: Codec, quality: int, gop: int) -> list[bytes]:
-    """Return [init, GOP, GOP, ...]: closed GOPs of `gop` frames, no B-frames, constant rate, yuv420p BT.601 limited range."""
-    buffer, reformatter = io.BytesIO(), VideoReformatter()
+def encode_gops(pictures: Iterable[NDArray[np.uint8]], *, fps: Fraction, codec: Codec, quality: int, gop: int) -> list[bytes]:
+    """Return [init, GOP, GOP, ...]: closed GOPs of `gop` frames, no B-frames, constant rate.
+
+    Pictures are yuv420p in BT.601 limited range, planes below each other: (Y * 3 / 2, X), as `to_planes` makes them.
+    """
+    buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"movflags": "empty_moov+default_base_moof+frag_keyframe"}) as container:
         stream: VideoStream | None = None
-        for number, rgb in enumerate(frames):
-            even = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
+        for number, planes in enumerate(pictures):
             if stream is None:
-                stream = add_stream(
-                    container, even.shape[1], even.shape[0], fps=fps, codec=codec, options=codec_options(codec, quality, gop)
-                )
-            container.mux(stream.encode(to_yuv(even, number, reformatter)))
+                height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+                stream = add_stream(container, width, height, fps=fps, codec=codec, options=codec_options(codec, quality, gop))
+            frame = VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))
     return split_fragments(buffer.getvalue())
@@ -71,9 +74,9 @@ def add_stream(
     return stream
 
 
-def to_yuv(rgb: NDArray[np.uint8], number: int, reformatter: VideoReformatter) -> VideoFrame:
-    """Return an RGB frame as yuv420p in BT.601 limited range, at place `number` of its video."""
-    source = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+def to_planes(rgb: NDArray[np.uint8], reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    """Return an RGB picture as yuv420p planes in BT.601 limited range; an odd last row or column is left out."""
+    even = np.ascontiguousarray(rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2])
+    source = VideoFrame.from_ndarray(even, format="rgb24")
     frame = reformatter.reformat(source, format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG)
-    frame.pts = number
-    return frame
+    return np.asarray(frame.to_ndarray(), np.uint8)

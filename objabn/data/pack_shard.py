@@ -82,22 +82,21 @@ def fingerprint(listing: Listing, settings: PackSettings) -> str:
 def encode_video(path: Path, settings: PackSettings) -> EncodedVideo:
     """Decode one source from start to end and encode it; anything wrong with it is an UnreadableVideoError."""
     with SourceVideo(path) as video:
-        pictures = video.rgb_frames(short_side=settings.short_side)
+        is_video = settings.store == "video"
+        pictures = (video.yuv_frames if is_video else video.rgb_frames)(short_side=settings.short_side)
         first = next(pictures)
-        if min(first.shape[:2]) < 16:
-            raise UnreadableVideoError(f"its frames of {first.shape[1]} x {first.shape[0]} pixels are too small; at least 16 are needed")
-        height, width = first.shape[:2]
-        if settings.store == "video":
-            height, width = height // 2 * 2, width // 2 * 2
+        height, width = first.shape[0] * 2 // 3 if is_video else first.shape[0], first.shape[1]
+        if min(height, width) < 16:
+            raise UnreadableVideoError(f"its frames of {width} x {height} pixels are too small; at least 16 are needed")
         chunks = encode_chunks(same_size(itertools.chain([first], pictures)), settings, video)
         return EncodedVideo(chunks, video.decoded, height, width, float(video.fps))
 
 
-def encode_chunks(frames: Iterator[NDArray[np.uint8]], settings: PackSettings, video: SourceVideo) -> list[bytes]:
+def encode_chunks(pictures: Iterator[NDArray[np.uint8]], settings: PackSettings, video: SourceVideo) -> list[bytes]:
     """Return the JPEGs of a video, or its init segment and GOPs."""
     if settings.store == "frames":
-        return [encode_jpeg(frame, settings.quality) for frame in frames]
-    chunks = encode_gops(frames, fps=video.fps, codec=settings.codec, quality=settings.quality, gop=settings.gop)
+        return [encode_jpeg(picture, settings.quality) for picture in pictures]
+    chunks = encode_gops(pictures, fps=video.fps, codec=settings.codec, quality=settings.quality, gop=settings.gop)
     expected = -(-video.decoded // settings.gop)
     if len(chunks) - 1 != expected:
         raise UnreadableVideoError(f"the encoder made {len(chunks) - 1} GOPs of its {video.decoded} frames instead of {expected}")

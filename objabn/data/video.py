@@ -7,8 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from objabn.data.encode import to_planes
+
+BT601_OR_UNSAID = (2, 5, 6)
+"""Codes of unspecified, BT.470BG and SMPTE 170M in ISO/IEC 23091-2."""
 
 
 class UnreadableVideoError(RuntimeError):
@@ -65,11 +70,19 @@ class SourceVideo:
         # One for all frames: a frame's own reformat() prepares its tables anew each time.
         reformatter = VideoReformatter()
         for frame in self.frames():
-            scale = min(1.0, short_side / min(frame.width, frame.height)) if short_side else 1.0
-            width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-            rgb = np.asarray(reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA).to_ndarray(), np.uint8)
-            # Telephones store films lying on their side, with a note how to turn them.
-            yield np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+            yield upright_rgb(frame, short_side, reformatter)
+
+    def yuv_frames(self, *, short_side: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield every frame as yuv420p planes below each other, (Y * 3 / 2, X), BT.601, sized and turned as by `rgb_frames`.
+
+        Frames that are so already pass untouched: on the way through RGB their colours would be averaged twice.
+        """
+        reformatter, to_yuv = VideoReformatter(), VideoReformatter()
+        for frame in self.frames():
+            if is_as_wanted(frame, short_side):
+                yield np.asarray(frame.to_ndarray(), np.uint8)
+            else:
+                yield to_planes(upright_rgb(frame, short_side, reformatter), to_yuv)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every frame in the order of display; damage and a missing end are an UnreadableVideoError."""
@@ -87,6 +100,23 @@ class SourceVideo:
         slack = 2 if self.stream.frames else 2 + self.announced_frames // 10
         if self.decoded < self.announced_frames - slack:
             raise UnreadableVideoError(f"truncated: {self.announced_frames} frames are announced, {self.decoded} could be decoded")
+
+
+def upright_rgb(frame: VideoFrame, short_side: int, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    """Return a frame as (Y, X, 3) RGB the right way up, reduced to the short side."""
+    scale = min(1.0, short_side / min(frame.width, frame.height)) if short_side else 1.0
+    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    rgb = np.asarray(reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA).to_ndarray(), np.uint8)
+    # Telephones store films lying on their side, with a note how to turn them.
+    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+
+def is_as_wanted(frame: VideoFrame, short_side: int) -> bool:
+    """Tell whether a frame is upright yuv420p of even and wanted size, BT.601 (or nothing said, which means it) and limited range."""
+    is_small = not short_side or min(frame.width, frame.height) <= short_side
+    is_upright_and_even = not (frame.rotation or frame.width % 2 or frame.height % 2)
+    is_bt601 = frame.colorspace in BT601_OR_UNSAID and frame.color_range != ColorRange.JPEG
+    return frame.format.name == "yuv420p" and is_small and is_upright_and_even and is_bt601
 
 
 def describe(error: Exception) -> str:
