@@ -30,7 +30,8 @@ from objabn.data.batching import grid_coverage
 from objabn.data.dataset import PackedDataset
 from objabn.data.reader import reader
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule, available_cores
+from objabn.data.schedule import Schedule
+from objabn.machine import available_cores
 from objabn.types import Batch
 
 PEER = "PyAV + torchvision v2 on the original videos"

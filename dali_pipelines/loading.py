@@ -15,7 +15,8 @@ from objabn.config import Config
 from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule, available_cores
+from objabn.data.schedule import ClipLoader, Schedule
+from objabn.machine import available_cores
 from objabn.types import Batch
 
 
@@ -48,22 +49,14 @@ def choose_device(config: Config) -> int | None:
     return torch.cuda.current_device() if number is None else number
 
 
-class DaliLoader:
+class DaliLoader(ClipLoader):
     """Re-iterable over the rest of the current epoch; `state` is the number of samples handed out over all ranks."""
 
     def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int, device_id: int | None) -> None:
-        self.dataset, self.schedule, self.device_id = dataset, schedule, device_id
-        self.step = schedule.step_at(start_sample)
+        super().__init__(dataset, schedule, start_sample)
+        self.device_id = device_id
         self.feed = Feed(dataset, schedule, self.step)
         self.pipeline: Pipeline | None = None
-
-    def __len__(self) -> int:
-        return self.schedule.steps_per_epoch
-
-    @property
-    def state(self) -> int:
-        """Samples consumed since the start of the run, over all ranks."""
-        return self.step * self.schedule.global_clips
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.schedule.is_training and self.step % len(self):

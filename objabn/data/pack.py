@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from objabn.data.shards import read_columns, read_manifest, running_sum, shard_p
 from objabn.data.sources import Entry, Listing
 from objabn.data.video import UnreadableVideoError
 from objabn.files import discard_unfinished, write_json
+from objabn.machine import available_cores
 
 LARGEST_SHARD_VIDEOS = 64
 LARGEST_SHARD_BYTES = 256 * 2**20
@@ -57,7 +57,7 @@ def pack(
         write_json(folder / "plan.json", plan)
         counter = Counter(on_progress, len(listing.entries))
         counter.add(len(listing.entries) - sum(len(job.entries) for job in left))
-        run_jobs(left, workers or len(os.sched_getaffinity(0)), on_videos=counter.add)
+        run_jobs(left, workers or available_cores(), on_videos=counter.add)
         write_manifest(listing, folder, settings, jobs)
     manifest = read_manifest(folder / "manifest.json", "prepare")
     return PackReport(manifest["videos"], manifest["frames"], manifest["bytes"], manifest["failed"], was_finished)

@@ -13,7 +13,8 @@ from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.decode import decode_frames
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import Schedule, available_cores
+from objabn.data.schedule import ClipLoader, Schedule
+from objabn.machine import available_cores
 from objabn.types import Batch
 
 
@@ -24,20 +25,8 @@ def reader(
     return Reader(dataset, Schedule(dataset, config, subset=subset, rank=rank, world=world), start_sample)
 
 
-class Reader:
+class Reader(ClipLoader):
     """Re-iterable over the rest of the current epoch; `state` is the number of samples handed out over all ranks."""
-
-    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int) -> None:
-        self.dataset, self.schedule = dataset, schedule
-        self.step = schedule.step_at(start_sample)
-
-    def __len__(self) -> int:
-        return self.schedule.steps_per_epoch
-
-    @property
-    def state(self) -> int:
-        """Samples consumed since the start of the run, over all ranks."""
-        return self.step * self.schedule.global_clips
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.schedule.is_training:

@@ -1,7 +1,5 @@
 """Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
 
-import os
-
 import numpy as np
 
 from objabn.config import Config, check
@@ -54,6 +52,17 @@ class Schedule:
         return step
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+class ClipLoader:
+    """What every loader is: it stands at a micro-batch of a schedule, and counts the samples handed out over all ranks."""
+
+    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int) -> None:
+        self.dataset, self.schedule = dataset, schedule
+        self.step = schedule.step_at(start_sample)
+
+    def __len__(self) -> int:
+        return self.schedule.steps_per_epoch
+
+    @property
+    def state(self) -> int:
+        """Samples consumed since the start of the run, over all ranks."""
+        return self.step * self.schedule.global_clips

@@ -1,6 +1,5 @@
 """What a result was made with: versions of the libraries, and the machine."""
 
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 import objabn
+from objabn.machine import available_cores
 
 PACKAGES = ("torchvision", "pytorchvideo", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "av", "numpy", "safetensors")
 
@@ -29,7 +29,7 @@ def hardware() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "torch_threads": torch.get_num_threads(),
         "system": platform.platform(),
         "gpus": gpus,
