@@ -25,13 +25,14 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.result import Row, measure, timings_row
-from objabn.config import Config, override
+from objabn.config import Config
 from objabn.data.batching import grid_coverage
 from objabn.data.dataset import PackedDataset
 from objabn.data.reader import reader
 from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import Schedule
 from objabn.machine import available_cores
+from objabn.settings import override
 from objabn.types import Batch
 
 PEER = "PyAV + torchvision v2 on the original videos"

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objabn.config import Config, DataConfig, override
+from objabn.config import Config, DataConfig
+from objabn.settings import override
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
@@ -100,9 +101,9 @@ def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwor
 
 def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset: str, checkpoint: str | None = None) -> "Evaluation":
     """Evaluate a checkpoint of a run on a subset, in float32: half precision would show in the entropies."""
-    from objabn.config import config_hash
     from objabn.evaluation import evaluate
     from objabn.models.storage import load_model
+    from objabn.settings import config_hash
     from objabn.training.environment import versions
     from objabn.training.run_folder import read_config
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
-from objabn.config import Config, LossConfig, to_dict
+from objabn.config import Config, LossConfig
 from objabn.recipes import recipe as named_recipe
+from objabn.settings import to_dict
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset

@@ -1,14 +1,7 @@
-"""The settings of a run: frozen dataclasses with a docstring under each field, JSON both ways, `--set` by name."""
+"""The settings of a run: frozen dataclasses with a docstring under each field, which says what it does and in which unit."""
 
-import dataclasses
-import difflib
-import hashlib
-import json
-import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-SettingValue = bool | int | float | str | tuple[int, ...] | None
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,14 +14,23 @@ class DataConfig:
     """Official split, 1-based."""
     clip_frames: int = 16
     """Frames of a clip."""
+    sampling: Literal["stride", "segments", "uniform"] = "stride"
+    """`stride`: neighbours `stride_frames` apart; `segments`: one frame from each of `clip_frames` equal parts of the video, at random
+    in training and the middle one in evaluation (TSN); `uniform`: equally spaced from the first frame, the same each time."""
     stride_frames: int = 4
-    """Distance between neighbouring frames of a clip; videos too short repeat their last frame."""
+    """Distance between neighbouring frames of a clip."""
+    frames_per_second: float = 0.0
+    """Rate at which `stride_frames` counts: videos of any other rate are read as if they had this one; 0 counts a video's own frames."""
+    short_videos: Literal["repeat", "loop"] = "repeat"
+    """What fills a clip from a video too short for it: its last frame again and again, or the video from its start."""
     short_side: tuple[int, int] = (256, 320)
     """Training: the short side is drawn uniformly from this range of pixels, both ends included."""
     eval_short_side: int = 256
     """Evaluation: the short side in pixels."""
     crop_size: int = 224
     """Side of the square crop in pixels: random in training, central in evaluation."""
+    views: tuple[int, int] = (1, 1)
+    """Evaluation: clips of a video, spread evenly in time, and crops of each, spread evenly along the longer side."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip in training; 0 where left and right have a meaning."""
     val_fraction: float = 0.0
@@ -50,6 +52,8 @@ class DataConfig:
         check("data.short_side", self.short_side, self.crop_size <= low <= high, f"low <= high, low >= crop_size={self.crop_size}")
         check("data.eval_short_side", self.eval_short_side, self.eval_short_side >= self.crop_size, f"at least crop_size={self.crop_size}")
         check("data.flip_probability", self.flip_probability, 0 <= self.flip_probability <= 1, "a number in [0, 1]")
+        check("data.frames_per_second", self.frames_per_second, self.frames_per_second >= 0, "0 (the video's own) or more")
+        check("data.views", self.views, min(self.views) >= 1, "two numbers of at least 1: clips, crops")
         check("data.val_fraction", self.val_fraction, 0 <= self.val_fraction < 1, "a number in [0, 1)")
         check("data.threads", self.threads, self.threads >= 0, "0 (one per core) or more")
         check("data.prefetch", self.prefetch, self.prefetch >= 1, "at least 1")
@@ -66,7 +70,9 @@ class ModelConfig:
     heads: int = 1
     """Attention maps: 1 is M_o; 3 is M_u, M_o, M_b; further ones are free."""
     weights: str = "kinetics400"
-    """`kinetics400` (download, cached), a path, or `none`."""
+    """`kinetics400` (download, cached), a path (of backbone weights, or of a run or model of objabn), or `none`."""
+    replace_classes: bool = False
+    """Fine-tuning from a model of objabn with other classes: begin the layers that depend on them afresh."""
     cut: int = 4
     """The stem is the backbone's first `cut` blocks; 4 is after the third stage (Object-ABN section 4.2)."""
     attention_blocks: Literal["next", "same"] = "next"
@@ -118,11 +124,16 @@ class LossConfig:
     """Coverage >= 0.5 as {0, 1} (the paper), or the coverage itself."""
     empty_mask: Literal["ignore", "zeros"] = "ignore"
     """Frames without a detection are left out, or count as empty (the literal reading)."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes, in both cross entropies."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs every class by the inverse of its number of training videos, in both cross entropies."""
 
     def __post_init__(self) -> None:
         """Refuse negative weights."""
         for name in ("branch", "mask", "background", "pc", "pc_pull", "pc_push"):
             check(f"loss.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        check("loss.label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,12 +164,25 @@ class OptimConfig:
     """`step`: the epochs at which the learning rate is multiplied by `step_factor`."""
     step_factor: float = 0.1
     """See `step_epochs`."""
+    backbone_factor: float = 1.0
+    """Learning rate of the backbone (stem and tail without the classifier) as a multiple of `lr`."""
+    branch_factor: float = 1.0
+    """Learning rate of the attention branch and the gate as a multiple of `lr`."""
+    freeze: tuple[str, ...] = ()
+    """Parts that stay as they are, batch statistics included: stem, tail, classifier, branch, gate, norms, or a module's own name."""
+    ema: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which is what is evaluated and kept; 0 is none."""
+    patience_epochs: int = 0
+    """Stop after so many epochs without a better accuracy on `val`; 0 is never."""
 
     def __post_init__(self) -> None:
         """Refuse rates and sizes that cannot train."""
         check("optim.lr", self.lr, self.lr > 0, "above 0")
         check("optim.epochs", self.epochs, self.epochs >= 1, "at least 1")
         check("optim.batch", self.batch, self.batch >= 1, "at least 1")
+        for name in ("backbone_factor", "branch_factor", "patience_epochs"):
+            check(f"optim.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        check("optim.ema", self.ema, 0 <= self.ema < 1, "a number in [0, 1)")
         check(
             "optim.accumulate",
             self.accumulate,
@@ -187,6 +211,10 @@ class RunConfig:
     """Further checkpoints after so many minutes; 0 is never."""
     evaluate_epochs: int = 1
     """Evaluate the monitored subset every so many epochs, and after the last one; 0 is after the last one only."""
+    deterministic: bool = False
+    """Only algorithms that give the same bits each time, at the price of speed; on a CPU runs are repeatable without it."""
+    log_to: tuple[str, ...] = ()
+    """Further places for the numbers, beside log.jsonl and the screen: tensorboard, wandb."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,88 +239,3 @@ def check(name: str, value: object, is_valid: bool, allowed: str) -> None:
     """Raise ValueError with what was given and what is allowed."""
     if not is_valid:
         raise ValueError(f"{name}={value} is not possible; it must be {allowed}.")
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Return a config as nested plain dictionaries, ready for JSON."""
-    return dataclasses.asdict(config)
-
-
-def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
-    """Build a config of `kind` from nested dictionaries; unknown names raise ValueError, absent ones keep defaults."""
-    hints = typing.get_type_hints(kind)
-    chosen: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise ValueError(unknown_setting(name, list(hints), kind.__name__))
-        if dataclasses.is_dataclass(hints[name]):
-            chosen[name] = from_dict(value, typing.cast(type, hints[name]))
-        else:
-            chosen[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**chosen)
-
-
-def override(config: Config, *assignments: str) -> Config:
-    """Apply every `section.name=value` of the command line at once, in any order; of one name the last holds."""
-    chosen: dict[str, dict[str, SettingValue]] = {}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        section_name, dot, name = path.strip().partition(".")
-        if not (equals and dot):
-            raise ValueError(f"--set {assignment!r} is not understood; write section.name=value, for example optim.lr=1e-3.")
-        chosen.setdefault(section_name, {})[name] = read_setting(config, section_name, name, text.strip())
-    sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in chosen.items()}
-    return dataclasses.replace(config, **sections)
-
-
-def read_setting(config: Config, section_name: str, name: str, text: str) -> SettingValue:
-    """Read the value of one setting from text by its type."""
-    sections = [f.name for f in dataclasses.fields(Config) if f.name != "recipe"]
-    if section_name not in sections:
-        raise ValueError(unknown_setting(section_name, sections, "Config"))
-    hints = typing.get_type_hints(type(getattr(config, section_name)))
-    if name not in hints:
-        raise ValueError(unknown_setting(name, list(hints), section_name))
-    return parse(f"{section_name}.{name}", text, hints[name])
-
-
-def parse(name: str, text: str, kind: Any) -> SettingValue:
-    """Read one value of a field's type from text; raise ValueError with what is allowed."""
-    origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    try:
-        if origin is Literal:
-            return {str(choice): choice for choice in choices}[text]
-        if origin is tuple:
-            numbers = tuple(int(part) for part in text.strip("()[]").split(",") if part.strip())
-            if ... not in choices and len(numbers) != len(choices):
-                raise ValueError
-            return numbers
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (KeyError, ValueError):
-        count = "" if ... in choices else f"{len(choices)} "
-        texts: dict[Any, str] = {Literal: " or ".join(map(str, choices)), tuple: f"{count}whole numbers with commas between them"}
-        allowed = texts.get(origin, getattr(kind, "__name__", str(kind)))
-        raise ValueError(f"{name}={text} is not possible; it must be {allowed}.") from None
-
-
-def unknown_setting(name: str, known: list[str], owner: str) -> str:
-    """Say that a name does not exist and offer the nearest."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"There is no setting {name!r} in {owner}; it has {', '.join(known)}.{hint}"
-
-
-def learning_settings(config: Config) -> dict[str, dict[str, Any]]:
-    """Return the settings that change what is learnt, by section: not where and how fast a run is carried out, nor its recipe's name."""
-    settings = to_dict(config)
-    del settings["recipe"]
-    for name in ("loader", "decode", "threads", "prefetch"):
-        del settings["data"][name]
-    return settings | {"run": {"seed": config.run.seed}}
-
-
-def config_hash(config: Config) -> str:
-    """Return 12 hexadecimal digits that change with every setting that changes what is learnt."""
-    return hashlib.sha256(json.dumps(learning_settings(config), sort_keys=True).encode()).hexdigest()[:12]

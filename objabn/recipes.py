@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from objabn.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, override
+from objabn.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig
+from objabn.settings import override
 
 
 def ucf101(heads: int) -> Config:

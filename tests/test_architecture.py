@@ -13,7 +13,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 # Each layer may import itself and what stands in the lines above it.
 LAYERS = [
-    {"objabn.types", "objabn.config", "objabn.files", "objabn.machine"},
+    {"objabn.types", "objabn.config", "objabn.settings", "objabn.files", "objabn.machine"},
     {"objabn.recipes"},
     {"objabn.data", "objabn.models", "objabn.losses", "objabn.objective", "objabn.metrics"},
     {"objabn.training"},

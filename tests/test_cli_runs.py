@@ -19,9 +19,9 @@ from cli.demo import difference
 from cli.main import app
 from cli.places import dataset_name
 from objabn import recipes
-from objabn.config import override
 from objabn.data.dataset import open_dataset
 from objabn.data.demo import make_demo
+from objabn.settings import override
 from objabn.training import loop
 
 READER = [*SMALL, "--loader", "reader", "--set", "data.threads=1"]

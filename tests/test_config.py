@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from objabn.config import Config, DataConfig, ModelConfig, config_hash, from_dict, override, to_dict
+from objabn.config import Config, DataConfig, ModelConfig
 from objabn.recipes import recipe
+from objabn.settings import config_hash, from_dict, override, to_dict
 
 
 @pytest.mark.parametrize("dataset", ["ucf101", "demo", "my_videos"])

@@ -9,10 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from objabn.config import ModelConfig, from_dict, to_dict
+from objabn.config import ModelConfig
 from objabn.files import aside
 from objabn.models.build import build_model
 from objabn.models.network import AttentionNetwork
+from objabn.settings import from_dict, to_dict
 
 METADATA_KEY = "objabn_model"
 FORMAT = 1

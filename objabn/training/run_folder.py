@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from objabn.config import Config, config_hash, from_dict, learning_settings, to_dict
+from objabn.config import Config
 from objabn.files import write_json
+from objabn.settings import config_hash, from_dict, learning_settings, to_dict
 from objabn.training.checkpoint import find_checkpoint, settle
 from objabn.training.environment import hardware, versions
 
