@@ -1,6 +1,5 @@
 """Where things are: packed datasets by name under one folder."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -27,15 +26,20 @@ def dataset_folder(name_or_path: str, data_root: Path) -> Path:
 
 
 def find_dataset(name_or_path: str, data_root: Path) -> Path | None:
-    """Return the folder of a packed dataset that is there."""
-    folders = (data_root / name_or_path, Path(name_or_path))
+    """Return the folder of a packed dataset that is there, by its name, its path, or the folder or CSV that it was packed from."""
+    folders = [data_root / name_or_path, Path(name_or_path)]
+    source = Path(name_or_path)
+    if source.exists():
+        folders.append(data_root / (source.stem if source.suffix.lower() == ".csv" else source.resolve().name))
     return next((folder for folder in folders if (folder / "manifest.json").is_file()), None)
 
 
 def dataset_name(name_or_path: str, data_root: Path) -> str:
     """Return the name a dataset was packed under, which its folder need not have; that of the folder where there is none yet."""
+    from objabn.data.shards import read_manifest
+
     folder = find_dataset(name_or_path, data_root)
-    return Path(name_or_path).name if folder is None else str(json.loads((folder / "manifest.json").read_text())["name"])
+    return Path(name_or_path).name if folder is None else str(read_manifest(folder / "manifest.json", "prepare").get("name", folder.name))
 
 
 def is_same_dataset(first: str, second: str, data_root: Path) -> bool:

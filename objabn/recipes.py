@@ -12,6 +12,17 @@ def ucf101(heads: int) -> Config:
     return with_heads(Config(recipe="ucf101", data=DataConfig(dataset="ucf101")), heads, pc_with_heads=False)
 
 
+def hmdb51(heads: int) -> Config:
+    """HMDB51, which Object-ABN does not use: the settings of UCF101."""
+    return renamed(ucf101(heads), "hmdb51")
+
+
+def kinetics400(heads: int) -> Config:
+    """Kinetics, which Object-ABN does not use: as UCF101, at the stride of X3D-M's own training there, for half the epochs."""
+    parent = renamed(ucf101(heads), "kinetics400")
+    return replace(parent, data=replace(parent.data, stride_frames=5), optim=replace(parent.optim, epochs=25))
+
+
 def ssv2(heads: int) -> Config:
     """Something-Something V2 (Object-ABN section 4.2): half the stride and the epochs, and no flip, since sides have a meaning."""
     data = DataConfig(dataset="ssv2", stride_frames=2, flip_probability=0.0)
@@ -20,8 +31,8 @@ def ssv2(heads: int) -> Config:
 
 def folder(heads: int) -> Config:
     """Own videos in class folders: as UCF101, with a fifth of the training groups held out as `val`."""
-    parent = ucf101(heads)
-    return replace(parent, recipe="folder", data=replace(parent.data, dataset="folder", val_fraction=0.2))
+    parent = renamed(ucf101(heads), "folder")
+    return replace(parent, data=replace(parent.data, val_fraction=0.2))
 
 
 def demo(heads: int) -> Config:
@@ -37,6 +48,11 @@ def demo(heads: int) -> Config:
     return with_heads(Config(recipe="demo", data=data, model=model, loss=LossConfig(mask=40.0), optim=optim), heads, pc_with_heads=False)
 
 
+def renamed(config: Config, name: str) -> Config:
+    """Return the settings of one data set for another."""
+    return replace(config, recipe=name, data=replace(config.data, dataset=name))
+
+
 def with_heads(config: Config, heads: int, *, pc_with_heads: bool) -> Config:
     """Return the config with this many maps; more than one keeps the PC loss only where it helped."""
     pc = config.loss.pc if heads == 1 or pc_with_heads else 0.0
@@ -49,6 +65,12 @@ def literal(config: Config) -> Config:
     return replace(config, recipe=f"{config.recipe}, paper", model=model, loss=replace(config.loss, empty_mask="zeros"))
 
 
+def small(config: Config) -> Config:
+    """Return the settings for a first look without a GPU: pictures of 160 pixels (maps of 10x10), batches of 5, ten epochs."""
+    data = replace(config.data, crop_size=160, short_side=(183, 229), eval_short_side=183)
+    return replace(config, recipe=f"{config.recipe}, small", data=data, optim=replace(config.optim, batch=5, epochs=10))
+
+
 def as_system(config: Config, system: str) -> Config:
     """Return the config with this attention system; plain ABN knows no PC loss, and no mask loss, since it has no M_o."""
     chosen = override(config, f"model.system={system}")
@@ -56,12 +78,15 @@ def as_system(config: Config, system: str) -> Config:
 
 
 def recipe(dataset: str, style: str = "default", *, heads: int = 1, system: str = "object_abn") -> Config:
-    """Return the complete settings for a data set; `style` is `default` or `paper`, the literal reading of the publication.
+    """Return the complete settings for a data set; `style` is `default`, `paper` (the literal reading of the publication) or `small`.
 
     `system` is `object_abn` or `abn`. A data set without a recipe of its own is taken as a folder of own videos.
     """
-    recipes: dict[str, Callable[[int], Config]] = {"ucf101": ucf101, "ssv2": ssv2, "demo": demo, "folder": folder}
-    styles: dict[str, Callable[[Config], Config]] = {"default": lambda config: config, "paper": literal}
+    recipes: dict[str, Callable[[int], Config]] = {
+        **{"ucf101": ucf101, "hmdb51": hmdb51, "ssv2": ssv2, "demo": demo, "folder": folder},
+        **{"kinetics400": kinetics400, "kinetics600": kinetics400, "kinetics700": kinetics400},
+    }
+    styles: dict[str, Callable[[Config], Config]] = {"default": lambda config: config, "paper": literal, "small": small}
     if style not in styles:
         raise ValueError(f"There is no recipe {style!r}; choose one of {', '.join(styles)}.")
     config = as_system(styles[style](recipes.get(dataset, folder)(heads)), system)

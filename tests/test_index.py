@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from objabn.data.index import Index, join_names, load_index, save_index
+from objabn.data.index import Index, held_out, join_names, load_index, save_index
 
 
 def make_index(label: list[int], group: list[int], subset: list[list[int]], names: list[str] | None = None) -> Index:
@@ -96,6 +98,24 @@ def test_validation_never_empties_a_class() -> None:
     train = index.rows("train", val_fraction=0.9)
     assert set(index.label[train]) == {0, 1}
     assert len(index.rows("val", val_fraction=0.01)) == 1
+
+
+def test_groups_of_several_classes_never_empty_one() -> None:
+    # Both people appear in class 0, only the first in class 1: whoever is held out, every class keeps a training video.
+    index = make_index([0, 0, 1, 2, 2], [0, 1, 0, 1, 2], [[1] * 5])
+    train = index.rows("train", val_fraction=0.5)
+    assert set(index.label[train]) == {0, 1, 2}
+    assert not set(index.group[train]) & set(index.group[index.rows("val", val_fraction=0.5)])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.booleans()), min_size=1, max_size=60), st.floats(0.05, 0.9))
+def test_whatever_the_groups_classes_stay_and_groups_stay_whole(videos: list[tuple[int, int, bool]], fraction: float) -> None:
+    label, group, is_train = (np.array(column) for column in zip(*videos, strict=True))
+    chosen = held_out(label, group, is_train, fraction)
+    left = np.setdiff1d(np.flatnonzero(is_train), chosen)
+    assert is_train[chosen].all()
+    assert set(label[left]) == set(label[is_train])
+    assert not set(group[left]) & set(group[chosen])
 
 
 def test_file_round_trip_is_plain_safetensors(tmp_path: Path) -> None:

@@ -4,15 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from lists import touch
 
 from objabn.data.sources import folder, ucf101
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
-    return root
 
 
 def write_lists(root: Path, **texts: str) -> Path:
@@ -110,3 +104,25 @@ def test_folders_with_subsets(tmp_path: Path) -> None:
         ("val/y/2.mp4", 1, ("val",)),
         ("test/x/3.mp4", 0, ("test",)),
     ]
+
+
+def test_folders_of_frames_stand_for_videos_and_not_beside_them(tmp_path: Path) -> None:
+    names = ("b/v1/00001.jpg", "b/v1/00002.jpg", "b/v2.mp4", "b/v2/00001.jpg", "A/v.1/1.PNG", "A/notes/readme.txt", "A/deep/v3/1.jpg")
+    listing = folder(touch(tmp_path, *names))
+    assert [(entry.name, entry.label, entry.group) for entry in listing.entries] == [
+        ("A/v.1", 0, "A/v.1"),
+        ("b/v1", 1, "b/v1"),
+        ("b/v2.mp4", 1, "b/v2"),
+    ]
+    assert listing.remark == "1 folders of frames lie beside the video of their name and were left out."
+
+
+def test_copies_of_ucf101_may_differ_in_suffix_and_case_or_be_frames(tmp_path: Path) -> None:
+    names = [f"Archery/v_Archery_g0{number}_c01" for number in (1, 2, 3, 4)]
+    videos = touch(tmp_path / "videos", f"{names[0].lower()}.avi", f"{names[1]}.mp4", f"{names[2]}/00001.jpg")
+    lists = write_lists(tmp_path / "lists", trainlist01="".join(f"{name}.avi 1\n" for name in names))
+    listing = ucf101(videos, lists)
+    assert [entry.name for entry in listing.entries] == [f"{name}.avi" for name in names]
+    expected = [f"{names[0].lower()}.avi", f"{names[1]}.mp4", names[2], f"{names[3]}.avi"]
+    assert [entry.path.relative_to(videos).as_posix() for entry in listing.entries] == expected
+    assert [entry.path.exists() for entry in listing.entries] == [True, True, True, False]

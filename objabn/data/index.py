@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ class Index:
     """Columns over N videos, in the order of shards."""
 
     name_bytes: NDArray[np.uint8]
-    """All names end to end, UTF-8."""
+    """All names end to end, UTF-8 or whatever bytes the file system gave."""
     name_offsets: NDArray[np.int64]
     """(N + 1,) where each name starts in `name_bytes`."""
     label: NDArray[np.int64]
@@ -48,7 +49,7 @@ class Index:
 
     def name(self, row: int) -> str:
         """Return the path of the source relative to its root, as the lists write it."""
-        return bytes(self.name_bytes[self.name_offsets[row] : self.name_offsets[row + 1]]).decode()
+        return bytes(self.name_bytes[self.name_offsets[row] : self.name_offsets[row + 1]]).decode(errors="surrogateescape")
 
     def rows(self, subset: str, *, fold: int = 1, val_fraction: float = 0.0) -> NDArray[np.int64]:
         """Return the rows of a subset in ascending order; an empty subset is a ValueError.
@@ -80,25 +81,33 @@ class Index:
 
 
 def held_out(label: NDArray[np.int64], group: NDArray[np.int32], is_train: NDArray[np.bool_], fraction: float) -> NDArray[np.int64]:
-    """Choose rows of whole training groups for validation: in every class at least one group, never all."""
+    """Choose rows of whole training groups for validation: of every class about a fraction and at least one group, never all.
+
+    A group of several classes is not chosen where it is the last of one of them.
+    """
+    classes_of: dict[int, list[int]] = {}
+    for number, name in set(zip(label[is_train].tolist(), group[is_train].tolist(), strict=True)):
+        classes_of.setdefault(name, []).append(number)
+    groups_left = Counter(number for classes in classes_of.values() for number in classes)
     chosen: set[int] = set()
-    for number in np.unique(label[is_train]):
+    for number in sorted(groups_left):
         groups, counts = np.unique(group[is_train & (label == number)], return_counts=True)
+        videos = dict(zip(groups.tolist(), counts.tolist(), strict=True))
+        taken = sum(count for name, count in videos.items() if name in chosen)
         # Groups are numbered in the order of names, so their numbers are hashed: neighbours are often alike.
-        order = sorted(range(len(groups)), key=lambda position: zlib.crc32(f"group {groups[position]}".encode()))
-        taken = sum(int(counts[position]) for position in order if int(groups[position]) in chosen)
-        for position in order[:-1]:
-            if taken and taken + counts[position] / 2 > fraction * counts.sum():
+        for name in sorted(videos, key=lambda name: zlib.crc32(f"group {name}".encode())):
+            if taken and taken + videos[name] / 2 > fraction * counts.sum():
                 break
-            if int(groups[position]) not in chosen:
-                chosen.add(int(groups[position]))
-                taken += int(counts[position])
+            if name not in chosen and all(groups_left[other] > 1 for other in classes_of[name]):
+                chosen.add(name)
+                taken += videos[name]
+                groups_left.subtract(classes_of[name])
     return np.flatnonzero(is_train & np.isin(group, sorted(chosen)))
 
 
 def join_names(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the columns `name_bytes` and `name_offsets`."""
-    encoded = [name.encode() for name in names]
+    encoded = [name.encode(errors="surrogateescape") for name in names]
     return np.frombuffer(b"".join(encoded), np.uint8), running_sum([len(name) for name in encoded])
 
 

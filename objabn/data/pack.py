@@ -1,8 +1,11 @@
 """Packing: every listed video is decoded once, from start to end, into shards; killed at any moment, it continues."""
 
+import contextlib
+import functools
 import hashlib
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,18 +13,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from objabn.data.index import SUBSETS, Index, join_names, save_index
-from objabn.data.pack_shard import FORMAT, PackSettings, ShardJob, encode_video, fingerprint, is_finished, other_packing
-from objabn.data.pack_workers import run_jobs
+from objabn.data.pack_shard import (
+    FORMAT,
+    EncodedVideo,
+    PackSettings,
+    ShardJob,
+    encode_entry,
+    fingerprint,
+    is_finished,
+    other_packing,
+    write_shard,
+)
+from objabn.data.pack_workers import PATIENCE_SECONDS, Lost, supervised
 from objabn.data.progress import Counter, OnProgress
 from objabn.data.shards import read_columns, read_manifest, running_sum, shard_path
 from objabn.data.sources import Entry, Listing
-from objabn.data.video import UnreadableVideoError
-from objabn.files import discard_unfinished, write_json
+from objabn.files import claimed, discard_unfinished, is_there, write_json
 from objabn.machine import available_cores
 
 LARGEST_SHARD_VIDEOS = 64
 LARGEST_SHARD_BYTES = 256 * 2**20
-"""Of source files: a process holds what it makes of them until its shard is written."""
+"""Of source files: what is made of them is held in memory until their shard is written."""
 
 
 class PackReport(NamedTuple):
@@ -48,19 +60,41 @@ def pack(
 
     Unreadable videos are listed in `manifest.json` and left out. A folder packed with other settings is a ValueError.
     """
+    jobs = shard_jobs(listing, folder, settings, find_plan(listing, folder, settings))
+    was_finished = all((folder / name).is_file() for name in ("index.safetensors", "manifest.json")) and all(map(is_finished, jobs))
+    if not was_finished:
+        with claimed(folder):
+            pack_rest(listing, folder, settings, workers or available_cores(), on_progress)
+    manifest = read_manifest(folder / "manifest.json", "prepare")
+    return PackReport(manifest["videos"], manifest["frames"], manifest["bytes"], manifest["failed"], was_finished)
+
+
+def pack_rest(listing: Listing, folder: Path, settings: PackSettings, workers: int, on_progress: OnProgress | None) -> None:
+    """Write the shards that are missing, then the manifest."""
     plan = find_plan(listing, folder, settings)
     jobs = shard_jobs(listing, folder, settings, plan)
     left = [job for job in jobs if not is_finished(job)]
-    was_finished = not left and (folder / "manifest.json").is_file()
-    if not was_finished:
-        discard_unfinished(folder, "shard-*")
-        write_json(folder / "plan.json", plan)
-        counter = Counter(on_progress, len(listing.entries))
-        counter.add(len(listing.entries) - sum(len(job.entries) for job in left))
-        run_jobs(left, workers or available_cores(), on_videos=counter.add)
-        write_manifest(listing, folder, settings, jobs)
-    manifest = read_manifest(folder / "manifest.json", "prepare")
-    return PackReport(manifest["videos"], manifest["frames"], manifest["bytes"], manifest["failed"], was_finished)
+    discard_unfinished(folder, "shard-*")
+    write_json(folder / "plan.json", plan)
+    counter = Counter(on_progress, len(listing.entries))
+    counter.add(len(listing.entries) - sum(len(job.entries) for job in left))
+    write_shards(left, settings, workers, counter)
+    write_manifest(listing, folder, settings, jobs)
+
+
+def write_shards(jobs: Sequence[ShardJob], settings: PackSettings, workers: int, counter: Counter) -> None:
+    """Encode the videos of all shards, and write each shard when the last of its videos has come."""
+    entries = [entry for job in jobs for entry in job.entries]
+    places = [(job, number) for job in jobs for number in range(len(job.entries))]
+    gathered: dict[Path, dict[int, EncodedVideo | Lost]] = defaultdict(dict)
+    encode = functools.partial(encode_entry, settings=settings)
+    with contextlib.closing(supervised(encode, entries, workers=workers, patience_seconds=PATIENCE_SECONDS)) as outcomes:
+        for position, outcome in outcomes:
+            job, number = places[position]
+            gathered[job.path][number] = outcome
+            counter.add(1)
+            if len(gathered[job.path]) == len(job.entries):
+                write_shard(job, [video for _, video in sorted(gathered.pop(job.path).items())])
 
 
 def find_plan(listing: Listing, folder: Path, settings: PackSettings) -> dict[str, Any]:
@@ -92,8 +126,14 @@ def divide(sizes: Sequence[int]) -> list[int]:
 
 
 def source_bytes(entry: Entry) -> int:
-    """Return the size of a source file, 0 where it is absent."""
-    return entry.path.stat().st_size if entry.path.is_file() else 0
+    """Return the size of a source file, that of the frames in a folder as if all were like the first, 0 where nothing can be read."""
+    try:
+        if not entry.path.is_dir():
+            return entry.path.stat().st_size
+        frames = list(entry.path.iterdir())
+        return len(frames) * frames[0].stat().st_size if frames else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def shard_jobs(listing: Listing, folder: Path, settings: PackSettings, plan: dict[str, Any]) -> list[ShardJob]:
@@ -157,18 +197,11 @@ def build_index(rows: Sequence[dict[str, Any]], listing: Listing) -> Index:
     )
 
 
-def expected_bytes(listing: Listing, *, settings: PackSettings, samples: int = 6) -> int:
+def expected_bytes(listing: Listing, *, settings: PackSettings, workers: int = 0, samples: int = 6) -> int:
     """Estimate the size of the packed dataset by packing a few files spread evenly over those present; 0 if none is readable."""
-    present = [entry for entry in listing.entries if entry.path.is_file()]
+    present = [entry for entry in listing.entries if is_there(entry.path)]
     step = max(1, len(present) // samples)
-    sizes = [encoded_size(entry, settings) for entry in present[step // 2 :: step]]
-    readable = [size for size in sizes if size]
-    return sum(readable) * len(present) // len(readable) if readable else 0
-
-
-def encoded_size(entry: Entry, settings: PackSettings) -> int:
-    """Return the bytes of one packed video, 0 if it cannot be read."""
-    try:
-        return sum(map(len, encode_video(entry.path, settings).chunks))
-    except UnreadableVideoError:
-        return 0
+    encode = functools.partial(encode_entry, settings=settings)
+    outcomes = supervised(encode, present[step // 2 :: step], workers=workers or available_cores(), patience_seconds=PATIENCE_SECONDS)
+    sizes = [sum(map(len, video.chunks)) for _, video in outcomes if isinstance(video, EncodedVideo)]
+    return sum(sizes) * len(present) // len(sizes) if sizes else 0

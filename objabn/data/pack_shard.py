@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from objabn.config import check
 from objabn.data.encode import Codec, encode_gops, encode_jpeg
+from objabn.data.frame_folder import FrameFolder, open_source
+from objabn.data.pack_workers import Lost
 from objabn.data.shards import read_columns, running_sum, write_columns
 from objabn.data.sources import Entry, Listing
 from objabn.data.video import SourceVideo, UnreadableVideoError
@@ -36,6 +38,8 @@ class PackSettings:
     """Frames with a larger short side are reduced to it."""
     gop: int = 8
     """Frames per closed GOP of store `video`."""
+    folder_fps: float = 25.0
+    """Frames per second of sources that are folders of frames, which do not tell it."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be encoded."""
@@ -44,6 +48,7 @@ class PackSettings:
         check("quality", self.quality, 60 <= self.quality <= 100, "between 60 and 100")
         check("short_side", self.short_side, self.short_side >= 16, "at least 16 pixels")
         check("gop", self.gop, 1 <= self.gop <= 250, "between 1 and 250 frames")
+        check("folder_fps", self.folder_fps, 1 <= self.folder_fps <= 1000, "between 1 and 1000 frames per second")
 
     @property
     def relevant(self) -> dict[str, Any]:
@@ -79,20 +84,28 @@ def fingerprint(listing: Listing, settings: PackSettings) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def encode_video(path: Path, settings: PackSettings) -> EncodedVideo:
+def encode_entry(entry: Entry, on_frame: Callable[[], None], settings: PackSettings) -> EncodedVideo | Lost:
+    """Return an entry of a listing encoded, or why it cannot be."""
+    try:
+        return encode_video(entry.path, settings, on_frame)
+    except UnreadableVideoError as reason:
+        return Lost(str(reason))
+
+
+def encode_video(path: Path, settings: PackSettings, on_frame: Callable[[], None] = lambda: None) -> EncodedVideo:
     """Decode one source from start to end and encode it; anything wrong with it is an UnreadableVideoError."""
-    with SourceVideo(path) as video:
+    with open_source(path, folder_fps=settings.folder_fps) as video:
         is_video = settings.store == "video"
         pictures = (video.yuv_frames if is_video else video.rgb_frames)(short_side=settings.short_side)
         first = next(pictures)
         height, width = first.shape[0] * 2 // 3 if is_video else first.shape[0], first.shape[1]
         if min(height, width) < 16:
             raise UnreadableVideoError(f"its frames of {width} x {height} pixels are too small; at least 16 are needed")
-        chunks = encode_chunks(same_size(itertools.chain([first], pictures)), settings, video)
+        chunks = encode_chunks(same_size(itertools.chain([first], pictures), on_frame), settings, video)
         return EncodedVideo(chunks, video.decoded, height, width, float(video.fps))
 
 
-def encode_chunks(pictures: Iterator[NDArray[np.uint8]], settings: PackSettings, video: SourceVideo) -> list[bytes]:
+def encode_chunks(pictures: Iterator[NDArray[np.uint8]], settings: PackSettings, video: SourceVideo | FrameFolder) -> list[bytes]:
     """Return the JPEGs of a video, or its init segment and GOPs."""
     if settings.store == "frames":
         return [encode_jpeg(picture, settings.quality) for picture in pictures]
@@ -103,7 +116,7 @@ def encode_chunks(pictures: Iterator[NDArray[np.uint8]], settings: PackSettings,
     return chunks
 
 
-def same_size(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+def same_size(pictures: Iterator[NDArray[np.uint8]], on_frame: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
     """Pass frames on; a change of size in mid-stream is an UnreadableVideoError."""
     shape: tuple[int, ...] | None = None
     for number, picture in enumerate(pictures):
@@ -111,18 +124,14 @@ def same_size(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint
         if picture.shape != shape:
             raise UnreadableVideoError(f"the size of its frames changes at frame {number}")
         yield picture
+        on_frame()
 
 
-def pack_shard(job: ShardJob, on_video: Callable[[], None]) -> None:
-    """Encode all videos of a shard and write it; unreadable ones are listed in its header with the reason."""
-    packed: list[tuple[str, EncodedVideo]] = []
-    failed: list[dict[str, str]] = []
-    for entry in job.entries:
-        try:
-            packed.append((entry.name, encode_video(entry.path, job.settings)))
-        except UnreadableVideoError as reason:
-            failed.append({"video": entry.name, "reason": str(reason)})
-        on_video()
+def write_shard(job: ShardJob, outcomes: Sequence[EncodedVideo | Lost]) -> None:
+    """Write what became of the videos of a shard; those that could not be encoded are listed in its header with the reason."""
+    named = list(zip((entry.name for entry in job.entries), outcomes, strict=True))
+    packed = [(name, video) for name, video in named if isinstance(video, EncodedVideo)]
+    failed = [{"video": name, "reason": lost.reason} for name, lost in named if isinstance(lost, Lost)]
     chunks = [chunk for _, video in packed for chunk in video.chunks]
     columns = {
         "offsets": running_sum([len(chunk) for chunk in chunks]),
