@@ -1,11 +1,13 @@
 """`objabn evaluate`: accuracy of a trained run, and how sharp and how right its maps are."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.completion import complete_dataset, complete_run, complete_setting
 from cli.places import DataOption, dataset_folder
 from cli.train import Loader
 
@@ -25,17 +27,22 @@ class Subset(StrEnum):
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", autocompletion=complete_run)],
     *,
-    dataset: Annotated[str | None, typer.Option(help="Another dataset with the same classes.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset with the same classes.", autocompletion=complete_dataset)] = None,
     subset: Annotated[Subset | None, typer.Option(help="Otherwise test, or val where there is no test.")] = None,
     checkpoint: Annotated[Checkpoint | None, typer.Option(help="Otherwise best, or last where there is no best.")] = None,
+    views: Annotated[str | None, typer.Option(help="CLIPSxCROPS of each video, for example 10x3; otherwise the run's own.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
     loader: Annotated[Loader | None, typer.Option(help="reader needs no DALI.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Other settings for this evaluation: section.name=value.", autocompletion=complete_setting),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
     data: DataOption = Path("data"),
 ) -> None:
-    """Evaluate a run on a subset; evaluation.json in its folder is for its own dataset, subset and checkpoint only.
+    """Evaluate a run on a subset; evaluation.json in its folder is for its own dataset, subset, checkpoint, views and settings only.
 
     Example: objabn evaluate runs/ucf101-x3d_m-object_abn3
     """
@@ -46,14 +53,28 @@ def evaluate(
     from objabn.training.run_folder import read_config
 
     refuse_ranks("evaluate")
-    flags = {"data.dataset": dataset, "data.loader": None if loader is None else loader.value, "run.device": device}
-    config = with_flags(read_config(run), flags, [])
+    flags = {
+        "data.dataset": dataset,
+        "data.views": None if views is None else clips_and_crops(views),
+        "data.loader": None if loader is None else loader.value,
+        "run.device": device,
+    }
+    own = read_config(run)
+    config = with_flags(own, flags, settings or [])
     packed = open_dataset(dataset_folder(config.data.dataset, data))
     reported = held_out_subsets(packed, config)[-1:]
     chosen = subset.value if subset else "".join(reported) or "test"
     evaluation = evaluate_run(run, config, packed, subset=chosen, checkpoint=checkpoint)
     print_evaluation(evaluation)
-    is_own = dataset is None and checkpoint is None and [chosen] == reported
+    is_own = dataset is None and checkpoint is None and [chosen] == reported and config.data.views == own.data.views and not settings
     for path in ([run / "evaluation.json"] if is_own else []) + ([json_file] if json_file else []):
         write_json(path, evaluation.to_dict())
         print(f"Written to {path}.")
+
+
+def clips_and_crops(views: str) -> str:
+    """Return CLIPSxCROPS as the value of data.views; clips alone have one crop each."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", views)
+    if found is None:
+        raise ValueError(f"--views {views} is not understood; write CLIPSxCROPS, for example 10x3, or CLIPS alone.")
+    return f"{found[1]},{found[2] or 1}"

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.completion import complete_run
+
 if TYPE_CHECKING:
     from objabn.config import DataConfig
     from objabn.models.network import AttentionNetwork
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or a model.safetensors.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a model.safetensors.", autocompletion=complete_run)],
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
     *,
     method: Annotated[str, typer.Option(help="attention: the maps of the network itself.")] = "attention",
@@ -49,5 +51,5 @@ def explain_video(net: "AttentionNetwork", data: "DataConfig", video: Path, fold
     maps_NTYX = magnify(explanation.maps[0].cpu().numpy(), (2, 3))
     picture, movie = folder / f"{video.stem}.png", folder / f"{video.stem}.mp4"
     write_picture(picture, strip(frames_TYXC, maps_NTYX, explanation.names, title=title))
-    write_film(movie, film(frames_TYXC, maps_NTYX, explanation.names, title=title), frames_per_second=fps / data.stride_frames)
+    write_film(movie, film(frames_TYXC, maps_NTYX, explanation.names, title=title), frames_per_second=fps)
     return f"{video.name}: {title}\n  {picture}\n  {movie}"

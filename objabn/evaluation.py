@@ -50,17 +50,17 @@ class Evaluation:
     clip_top1: float
     """Of single views."""
     entropy: dict[str, float]
-    """Mean over frames, then videos (Object-ABN eq. 11)."""
+    """Mean over frames, then views, then videos (Object-ABN eq. 11)."""
     flat_frames: dict[str, int]
-    """Frames whose map is the same everywhere."""
+    """Frames of all views whose map is the same everywhere."""
     mask_iou: dict[str, float]
-    """Overlap with the objects, of M_b with what is none; over frames with a detection, then videos."""
+    """Overlap with the objects, of M_b with what is none; over frames with a detection, then views, then videos."""
     pointing: dict[str, float]
-    """Share of frames with a detection whose highest cell meets an object, mean over videos."""
+    """Share of frames with a detection whose highest cell meets an object, mean over views, then videos."""
     grid: tuple[int, int]
     """Rows and columns of the maps; entropies compare within one grid only."""
     views: int
-    """Views of each video."""
+    """Views of each video: clips x crops."""
     config_hash: str | None = None
     versions: dict[str, str] | None = None
     results: tuple[VideoResult, ...] = field(default=(), repr=False)

@@ -127,6 +127,17 @@ def test_maps_by_hand() -> None:
     assert found.results[1].mask_iou == {"M_o": 0.0, "M_b": 1.0}
 
 
+def test_maps_are_averaged_over_views_and_then_over_videos() -> None:
+    # Half a frame lit has 1 bit, a flat one 0. Video 0 is seen half lit and flat, video 1 half lit twice, once without a detection.
+    net = Answers([[0.0, 0.0]] * 2, maps=torch.tensor([[[LEFT, LEFT]], [[ONES, ONES]]]))
+    mask, valid = torch.tensor([[LEFT, LEFT]] * 4), torch.tensor([[True, True]] * 3 + [[False, False]])
+    found = evaluate(net, [batch_of([0, 1, 0, 0], videos=[0, 0, 1, 1], views=[0, 1, 0, 1], labels=[0] * 4, mask=mask, valid=valid)])
+    assert (found.videos, found.views) == (2, 2)
+    assert found.entropy == {"M_o": (0.5 + 1) / 2}
+    assert found.mask_iou == found.pointing == {"M_o": (0.5 + 1) / 2}
+    assert found.flat_frames == {"M_o": 2}
+
+
 def test_videos_without_a_detection_are_left_out_of_the_overlap() -> None:
     net = Answers([[0.0, 0.0]], maps=torch.tensor([[[LEFT, LEFT]]]))
     mask, valid = torch.tensor([[LEFT, LEFT]] * 2), torch.tensor([[True, True], [False, False]])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from objabn.config import Config, OptimConfig
+from objabn.config import Config, DataConfig, OptimConfig
 from objabn.data.schedule import Schedule
 
 
@@ -67,6 +67,26 @@ def test_evaluation_counts_each_video_once() -> None:
     present = np.concatenate([plan.video[plan.present] for plan in plans])
     assert sorted(present) == list(range(43))
     assert all(len(plan.video) == 4 for plan in plans), "every batch is full"
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_evaluation_counts_each_view_of_each_video_once(world: int) -> None:
+    config = replace(config_of(8), data=DataConfig(views=(3, 2)))
+    ranks = [Schedule(dataset_of(5), config, subset="test", rank=rank, world=world) for rank in range(world)]
+    assert ranks[0].steps_per_epoch == 4, "5 videos of 6 views make 3 batches of 8 and one of 6"
+    plans = [schedule.clips_of(step) for step in range(4) for schedule in ranks]
+    seen = [(video, view) for plan in plans for video, view in zip(plan.video[plan.present], plan.view[plan.present], strict=True)]
+    assert seen == [(video, view) for video in range(5) for view in range(6)]
+    assert sum(len(plan.video) for plan in plans) == 32
+
+
+def test_views_are_a_matter_of_evaluation_only() -> None:
+    plain, with_views = (
+        Schedule(dataset_of(43), replace(config_of(8), data=DataConfig(views=views)), subset="train") for views in ((1, 1), (10, 3))
+    )
+    assert plain.steps_per_epoch == with_views.steps_per_epoch == 5
+    for one, other in zip(plain.clips_of(3), with_views.clips_of(3), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_impossible_batches_are_refused() -> None:

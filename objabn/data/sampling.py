@@ -1,6 +1,6 @@
-"""Which frames, which crop, flipped or not: pure functions of (index, settings, seed, epoch), whole epochs at a time.
+"""Which clip, which crop, flipped or not: pure functions of (index, settings, seed, epoch), whole epochs at a time.
 
-All randomness of the data path is here. What decodes and warps (DALI or the reader) is told frame numbers and a region of
+All randomness of the data path comes from here. What decodes and warps (DALI or the reader) is told frame numbers and a region of
 interest, the same for clip and mask, so the two cannot drift apart and any batch of any epoch can be made again.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objabn.config import DataConfig
+from objabn.data.frame_sampling import evaluation_frames, random_frames, spread
 from objabn.data.index import Index
 
 TIE_SHIFT_PIXELS = 2**-11
@@ -46,8 +47,8 @@ def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, 
     generator = np.random.default_rng([seed, epoch])
     video = generator.permutation(rows)
     count = len(video)
-    latest_start = np.maximum(index.frames[video] - clip_span(config), 0)
-    start_frame = generator.integers(0, latest_start, endpoint=True)
+    # The order of the draws is part of the plan: another one would be another run.
+    frames = random_frames(index, video, config, generator)
     low, high = config.short_side
     size_YX = frame_size(index, video)
     resized_YX = resized_size(size_YX, generator.integers(low, high, count, endpoint=True))
@@ -56,7 +57,7 @@ def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, 
     is_flipped = generator.random(count) < config.flip_probability
     return ClipPlan(
         video=video,
-        frames=clip_frames(index, video, start_frame, config),
+        frames=frames,
         roi=source_roi(size_YX, resized_YX, np.stack([top, left], 1), config.crop_size, is_flipped),
         label=index.label[video],
         view=np.zeros(count, np.int64),
@@ -65,18 +66,21 @@ def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, 
 
 
 def evaluation_plan(index: Index, rows: NDArray[np.int64], config: DataConfig) -> ClipPlan:
-    """Return the centre clip and centre crop of each video, in the order of the index."""
-    count, size_YX = len(rows), frame_size(index, rows)
-    start_frame = np.maximum(index.frames[rows] - clip_span(config), 0) // 2
-    resized_YX = resized_size(size_YX, np.full(count, config.eval_short_side))
-    offset_YX = (resized_YX - config.crop_size) // 2
+    """Return all views of each video in the order of the index: of each of its clips all crops; a single view is central."""
+    clips, crops = config.views
+    video = np.repeat(rows, clips * crops)
+    view = np.tile(np.arange(clips * crops), len(rows))
+    clip, crop = np.divmod(view, crops)
+    size_YX = frame_size(index, video)
+    resized_YX = resized_size(size_YX, np.full(len(video), config.eval_short_side))
+    offset_YX = crop_offset(resized_YX, crop, config)
     return ClipPlan(
-        video=rows,
-        frames=clip_frames(index, rows, start_frame, config),
-        roi=source_roi(size_YX, resized_YX, offset_YX, config.crop_size, np.zeros(count, bool)),
-        label=index.label[rows],
-        view=np.zeros(count, np.int64),
-        present=np.ones(count, bool),
+        video=video,
+        frames=evaluation_frames(index, video, clip, config),
+        roi=source_roi(size_YX, resized_YX, offset_YX, config.crop_size, np.zeros(len(video), bool)),
+        label=index.label[video],
+        view=view,
+        present=np.ones(len(video), bool),
     )
 
 
@@ -87,17 +91,6 @@ def padded(plan: ClipPlan, multiple: int) -> ClipPlan:
     return filled._replace(present=np.arange(len(filled.video)) < len(plan.video))
 
 
-def clip_span(config: DataConfig) -> int:
-    """Return how many neighbouring frames a clip reaches over, first and last included."""
-    return (config.clip_frames - 1) * config.stride_frames + 1
-
-
-def clip_frames(index: Index, video: NDArray[np.int64], start_frame: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:
-    """Return (M, T) frame numbers from each start; a video too short repeats its last frame."""
-    frames = start_frame[:, None] + config.stride_frames * np.arange(config.clip_frames)
-    return np.minimum(frames, index.frames[video][:, None] - 1)
-
-
 def frame_size(index: Index, video: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return (M, 2) height and width of the packed frames."""
     return np.stack([index.height[video], index.width[video]], 1).astype(np.int64)
@@ -106,6 +99,13 @@ def frame_size(index: Index, video: NDArray[np.int64]) -> NDArray[np.int64]:
 def resized_size(size_YX: NDArray[np.int64], short_side: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return (M, 2) height and width once the short side has the given length and the shape is kept."""
     return size_YX * short_side[:, None] // size_YX.min(1, keepdims=True)
+
+
+def crop_offset(resized_YX: NDArray[np.int64], crop: NDArray[np.int64], config: DataConfig) -> NDArray[np.int64]:
+    """Return (M, 2) top and left of the evaluation crop `crop`: spread along the longer side, central on the other."""
+    room_YX = resized_YX - config.crop_size
+    is_longer_YX = np.arange(2) == np.where(resized_YX[:, :1] > resized_YX[:, 1:], 0, 1)
+    return np.where(is_longer_YX, spread(room_YX, crop[:, None], config.views[1]), room_YX // 2)
 
 
 def source_roi(

@@ -1,5 +1,7 @@
 """Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
 
+import math
+
 import numpy as np
 
 from objabn.config import Config, check
@@ -11,7 +13,7 @@ class Schedule:
     """The endless sequence of this rank's micro-batches; step s of it is a pure function of (dataset, config, s).
 
     Training shuffles anew each epoch and drops the last incomplete global batch, which is a different remainder each time.
-    Evaluation repeats one fixed pass whose last batch is padded.
+    Evaluation repeats one fixed pass over all views of all videos, whose last batch is padded.
     """
 
     def __init__(self, dataset: PackedDataset, config: Config, *, subset: str, rank: int = 0, world: int = 1) -> None:
@@ -27,16 +29,22 @@ class Schedule:
             )
         self.global_clips = batch // config.optim.accumulate
         self.clips = self.global_clips // world
-        self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count // self.global_clips)
-        self.epoch = -1
-        self.plan = padded(evaluation_plan(self.index, self.rows, config.data), self.global_clips)
+        views = math.prod(config.data.views)
+        self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count * views // self.global_clips)
+        self.plans: dict[int, ClipPlan] = {}
 
     def plan_epoch(self, epoch: int) -> ClipPlan:
         """Return the plan of an epoch, kept until another is asked for; evaluation has one for all epochs."""
-        if self.is_training and epoch != self.epoch:
-            self.plan = training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
-            self.epoch = epoch
-        return self.plan
+        number = epoch if self.is_training else 0
+        if number not in self.plans:
+            self.plans = {number: self.make_plan(number)}
+        return self.plans[number]
+
+    def make_plan(self, epoch: int) -> ClipPlan:
+        """Plan the clips of one epoch over all ranks."""
+        if self.is_training:
+            return training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
+        return padded(evaluation_plan(self.index, self.rows, self.config.data), self.global_clips)
 
     def clips_of(self, step: int) -> ClipPlan:
         """Return this rank's clips of a micro-batch counted from the start of the run."""
@@ -66,3 +74,9 @@ class ClipLoader:
     def state(self) -> int:
         """Samples consumed since the start of the run, over all ranks."""
         return self.step * self.schedule.global_clips
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Videos of the subset in each class."""
+        labels = self.dataset.index.label[self.schedule.rows]
+        return tuple(np.bincount(labels, minlength=len(self.dataset.classes)).tolist())

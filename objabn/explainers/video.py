@@ -1,6 +1,6 @@
 """Videos in and out: the centre clip of any file as evaluation sees it, and films of explanations."""
 
-from collections.abc import Iterator
+import dataclasses
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -33,11 +33,11 @@ class CentreClip(NamedTuple):
     frames: NDArray[np.int64]
     """(T,) frame numbers in the file."""
     frames_per_second: Fraction
-    """Of the file."""
+    """Of a film of the clip that is as fast as the video, at least 1."""
 
 
 def read_centre_clip(path: Path, data: DataConfig) -> CentreClip:
-    """Read the clip that evaluation takes of a video: centre in time and space; a short video repeats its last frame.
+    """Read the single view that evaluation takes of a video: centre in time and space, by the settings of its frames.
 
     The file is decoded from its beginning, which is the only way to get frame k of any container. Raises
     FileNotFoundError, and RuntimeError where it cannot be decoded.
@@ -50,25 +50,32 @@ def read_centre_clip(path: Path, data: DataConfig) -> CentreClip:
             count, fps = sum(1 for _ in video.frames()), video.fps
         with SourceVideo(path) as video:
             size_YX = next(video.rgb_frames(short_side=PACKED_SHORT_SIDE)).shape[:2]
-        plan = evaluation_plan(single_video(count, size_YX), np.zeros(1, np.int64), data)
-        wanted = plan.frames[0]
+        plan = evaluation_plan(single_video(count, size_YX, fps), np.zeros(1, np.int64), dataclasses.replace(data, views=(1, 1)))
         with SourceVideo(path) as video:
-            frames_TYXC = np.stack(list(pick(video, wanted)))
+            frames_TYXC = pick(video, plan.frames[0])
     except UnreadableVideoError as error:
         raise RuntimeError(f"{path} cannot be read: {error}.") from None
     frames_TCYX = torch.from_numpy(frames_TYXC).permute(0, 3, 1, 2).float()
     clip_TCYX = warp(frames_TCYX, plan.roi[0].tolist(), data.crop_size).round_().to(torch.uint8)
-    return CentreClip(clip_TCYX.transpose(0, 1).contiguous(), wanted, fps)
+    return CentreClip(clip_TCYX.transpose(0, 1).contiguous(), plan.frames[0], film_rate(data, count, fps))
 
 
-def pick(video: SourceVideo, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the wanted frames, whose numbers never fall and may repeat."""
-    frames = islice(video.rgb_frames(short_side=PACKED_SHORT_SIDE), int(wanted[-1]) + 1)
-    for number, frame_YXC in enumerate(frames):
-        yield from [frame_YXC] * int((wanted == number).sum())
+def pick(video: SourceVideo, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the wanted frames as (T, Y, X, 3), in any order and repeated as often as asked for."""
+    frames = islice(video.rgb_frames(short_side=PACKED_SHORT_SIDE), int(wanted.max()) + 1)
+    found = {number: frame_YXC for number, frame_YXC in enumerate(frames) if number in wanted}
+    return np.stack([found[number] for number in wanted.tolist()])
 
 
-def single_video(frames: int, size_YX: tuple[int, ...]) -> Index:
+def film_rate(data: DataConfig, count: int, fps: Fraction) -> Fraction:
+    """Return how many frames of a clip there are to a second of a video of `count` frames, at least 1."""
+    if data.sampling != "stride":
+        return max(fps * data.clip_frames / count, Fraction(1))
+    rate = Fraction(data.frames_per_second).limit_denominator(1001)
+    return max((rate or fps) / data.stride_frames, Fraction(1))
+
+
+def single_video(frames: int, size_YX: tuple[int, ...], fps: Fraction) -> Index:
     """Return the index of one video, for which the sampling rules can be asked."""
     zero = np.zeros(1, np.int64)
     return Index(
@@ -78,7 +85,7 @@ def single_video(frames: int, size_YX: tuple[int, ...]) -> Index:
         frames=np.array([frames]),
         height=np.array([size_YX[0]], np.int32),
         width=np.array([size_YX[1]], np.int32),
-        fps=np.zeros(1, np.float32),
+        fps=np.array([fps], np.float32),
         group=np.zeros(1, np.int32),
         subset=np.zeros((1, 1), np.uint8),
         shard=np.zeros(1, np.int32),
