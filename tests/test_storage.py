@@ -1,6 +1,8 @@
 """A saved network answers as it did, needs no other file, and is never half written."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import objabn
+from objabn.checkpoint import write_checkpoint
+from objabn.config import DataConfig
 from objabn.models.network import AttentionNetwork
 
 
@@ -45,8 +49,9 @@ def test_reloaded_outputs_are_equal_bit_for_bit(tmp_path: Path, settings: dict[s
     with torch.no_grad():
         for value, expected in zip(again(clip())[:4], net(clip())[:4], strict=True):
             assert torch.equal(value, expected)
-    sizes = ("classes", "clip_frames", "clip_size", "stride_frames", "grid_size", "feature_channels")
-    for name in ("config", "class_names", "map_names", *sizes):
+    sizes = ("classes", "clip_frames", "clip_size", "clip_config", "grid_size", "feature_channels")
+    assert again.config == replace(net.config, weights="weights.pth"), "where the weights lay is nobody's business"
+    for name in ("class_names", "map_names", *sizes):
         assert getattr(again, name) == getattr(net, name)
     assert not again.training
     assert all(value.requires_grad for value in again.parameters())
@@ -66,15 +71,52 @@ def test_the_metadata_is_readable_json_and_nothing_else_is_left(tmp_path: Path) 
         description = json.loads(file.metadata()["objabn_model"])
     assert description["config"]["heads"] == 3
     assert (description["classes"], description["clip_frames"], description["clip_size"]) == (5, 4, 64)
-    assert "stride_frames" not in description
+    assert "data" not in description
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "weights.pth"]
 
 
-def test_the_stride_of_the_clips_is_kept_where_it_is_known(tmp_path: Path) -> None:
+def test_how_clips_are_cut_is_kept_where_it_is_known_and_where_videos_lie_is_not(tmp_path: Path) -> None:
     net = trained(tmp_path)
-    net.stride_frames = 2
+    net.clip_config = DataConfig(dataset="/home/me/videos", clip_frames=4, crop_size=64, stride_frames=2, frames_per_second=12.5, threads=3)
     objabn.save_model(net, tmp_path / "model.safetensors")
-    assert objabn.load_model(tmp_path / "model.safetensors").stride_frames == 2
+    expected = replace(net.clip_config, dataset=DataConfig().dataset, threads=0)
+    assert objabn.load_model(tmp_path / "model.safetensors").clip_config == expected
+    assert b"/home/me" not in (tmp_path / "model.safetensors").read_bytes()
+
+
+def write_run(folder: Path, *names: str) -> dict[str, AttentionNetwork]:
+    """A folder with checkpoints of these names, each a network of its own."""
+    nets = {name: objabn.create_model("x3d_nano", classes=2, clip_frames=4, clip_size=32) for name in names}
+    for name, net in nets.items():
+        write_checkpoint(folder, name, lambda new, net=net: objabn.save_model(net, new / "model.safetensors"))
+    return nets
+
+
+def test_of_a_run_the_best_network_is_loaded_or_else_the_last(tmp_path: Path) -> None:
+    nets = write_run(tmp_path, "last")
+    objabn.save_model(nets["last"], tmp_path / "model.safetensors")
+    nets = write_run(tmp_path, "last", "best")
+    weights = [objabn.load_model(path).state_dict() for path in (tmp_path, str(tmp_path / "best"))]
+    for state in weights:
+        assert all(torch.equal(value, state[name]) for name, value in nets["best"].state_dict().items()), "an older export is no result"
+    shutil.rmtree(tmp_path / "best")
+    again = objabn.load_model(tmp_path).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in nets["last"].state_dict().items())
+
+
+def test_an_exported_folder_is_loaded_from_disk_or_from_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = trained(tmp_path)
+    objabn.save_model(net, tmp_path / "published/model.safetensors")
+    assert objabn.load_model(tmp_path / "published").classes == 5
+    asked = []
+
+    def download(name: str, file: str) -> str:
+        asked.append(name)
+        return str(tmp_path / "published" / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert objabn.load_model("hf-hub:someone/theirs").classes == 5
+    assert asked == ["someone/theirs"]
 
 
 def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from objabn.config import ModelConfig
+from objabn.config import DataConfig, ModelConfig
 from objabn.models.backbone import Backbone
 from objabn.models.branches import AttentionBranch
 from objabn.models.weights import WeightsReport
@@ -36,13 +36,18 @@ class AttentionNetwork(nn.Module):
         self.clip_frames = clip_frames
         self.clip_size = clip_size
         self.class_names: tuple[str, ...] | None = None
-        self.stride_frames: int | None = None  # between the frames of the clips it learnt from, where that is known
+        self.clip_config: DataConfig | None = None  # how the clips it learnt from were cut out of videos, where that is known
         self.weights_report: WeightsReport | None = None
 
     @property
     def feature_channels(self) -> int:
         """Channels of `Output.features`."""
         return self.branch.norm.num_features
+
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """Names of the layers whose shapes depend on the number of classes."""
+        return (f"backbone.{self.backbone.classifier}", *(f"branch.{name}" for name in self.branch.class_layers))
 
     @property
     def grid_size(self) -> int:

@@ -6,41 +6,56 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from objabn.config import ModelConfig
+from objabn.config import DataConfig, ModelConfig
 from objabn.files import aside
 from objabn.models.build import build_model
+from objabn.models.model_files import FORMAT, METADATA_KEY, model_file, read_description
 from objabn.models.network import AttentionNetwork
 from objabn.settings import from_dict, to_dict
 
-METADATA_KEY = "objabn_model"
-FORMAT = 1
+NOT_OF_CLIPS = ("dataset", "fold", "val_fraction", "loader", "decode", "threads", "prefetch")
+"""Settings of `data` that say which videos are read and by what; the others say how clips are cut out of any video."""
 
 
 def save_model(net: AttentionNetwork, path: Path | str) -> None:
-    """Write a network to `path`, whole or not at all."""
+    """Write a network to the file `path`, whole or not at all."""
     path = Path(path)
     if net.class_names is not None and len(net.class_names) != net.classes:
         raise ValueError(f"The network has {net.classes} classes but {len(net.class_names)} class names; give one name for each class.")
     description = {
         "format": FORMAT,
-        "config": to_dict(net.config),
+        "config": model_settings(net.config),
         "classes": net.classes,
         "class_names": net.class_names,
         "clip_frames": net.clip_frames,
         "clip_size": net.clip_size,
     }
-    if net.stride_frames is not None:
-        description["stride_frames"] = net.stride_frames
+    if net.clip_config is not None:
+        description["data"] = clip_settings(net.clip_config)
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with aside(path) as file:
         file.write(save(tensors, metadata={METADATA_KEY: json.dumps(description)}))
 
 
+def model_settings(config: ModelConfig) -> dict[str, Any]:
+    """Return the settings of a network, without the place where its first weights lay."""
+    return to_dict(config) | {"weights": Path(config.weights).name}
+
+
+def clip_settings(data: DataConfig) -> dict[str, Any]:
+    """Return the settings that say how clips are cut out of a video."""
+    return {name: value for name, value in to_dict(data).items() if name not in NOT_OF_CLIPS}
+
+
 def load_model(path: Path | str) -> AttentionNetwork:
-    """Build the network that `save_model` wrote to `path`, in evaluation mode; the backbone's weights file is not needed."""
+    """Build a saved network, in evaluation mode; the backbone's weights file is not needed.
+
+    `path` is a file of `save_model`, a run folder (its best network, else its last) or an exported folder; of `hf-hub:USER/NAME`
+    the file is downloaded once by huggingface_hub. Only safetensors are read, so nothing in them is ever run.
+    """
+    path = model_file(path)
     description = read_description(path)
     config: ModelConfig = from_dict(description["config"], ModelConfig)
     with torch.device("meta"):
@@ -55,27 +70,7 @@ def load_model(path: Path | str) -> AttentionNetwork:
     net.load_state_dict({name: value.clone() for name, value in load_file(path).items()}, assign=True)
     net.to(memory_format=torch.channels_last_3d)
     net.config, net.weights_report = config, None
-    net.stride_frames = description.get("stride_frames")
+    net.clip_config = from_dict(description["data"], DataConfig) if "data" in description else None
     names = description["class_names"]
     net.class_names = None if names is None else tuple(names)
     return net.eval()
-
-
-def read_description(path: Path | str) -> dict[str, Any]:
-    """Read what a file of `save_model` says about its network; any other file raises ValueError."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file {path}; objabn.save_model writes one, and each run has last/model.safetensors.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error}); objabn.load_model reads files of objabn.save_model.") from error
-    if METADATA_KEY not in metadata:
-        raise ValueError(f"{path} is not a model of objabn; weights of a backbone are given as create_model(..., weights={str(path)!r}).")
-    description: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    if description["format"] != FORMAT:
-        raise ValueError(
-            f"{path} has format {description['format']}, but this objabn reads format {FORMAT}; install the objabn that wrote it."
-        )
-    return description

@@ -38,6 +38,15 @@ def find_checkpoint(run_folder: Path, name: str = "last") -> Path | None:
     return None
 
 
+def find_model(run_folder: Path, checkpoint: str | None = None) -> tuple[Path, str] | None:
+    """Return the model file of a run and the name of its checkpoint: the one asked for, else `best`, else `last`; None without any."""
+    for name in (checkpoint,) if checkpoint else ("best", "last"):
+        folder = find_checkpoint(run_folder, name)
+        if folder is not None:
+            return folder / "model.safetensors", name
+    return None
+
+
 def settle(run_folder: Path, name: str) -> None:
     """Give the checkpoint its proper name if a kill left it aside, and remove what else the kill left."""
     final, found = run_folder / name, find_checkpoint(run_folder, name)
