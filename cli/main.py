@@ -1,14 +1,19 @@
 """The application: registers every command, and turns errors into one sentence and an exit code."""
 
+import io
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
-import objabn
-from cli import bench, demo, evaluate, explain, export, masks, prepare, train
+from cli import bench, demo, doctor, evaluate, explain, export, masks, models, prepare, train
+from cli.errors import sentence
+from cli.version import show_version
 
-INTERRUPTED = 130
+STOPPED = {130: "interrupted", 143: "terminated"}
+"""What is said at the exit codes of Ctrl-C and SIGTERM."""
 
 app = typer.Typer(
     name="objabn",
@@ -17,43 +22,56 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("prepare")(prepare.prepare)
-app.command("masks")(masks.masks)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("explain")(explain.explain)
-app.command("export")(export.export)
-app.command("bench")(bench.bench)
-
-
-def show_version(is_asked: bool) -> None:
-    """Print the version and stop."""
-    if is_asked:
-        print(f"objabn {objabn.__version__}")
-        raise typer.Exit
+app.command("demo", rich_help_panel="Begin")(demo.demo)
+app.command("doctor", rich_help_panel="Begin")(doctor.doctor)
+app.command("prepare", rich_help_panel="Data")(prepare.prepare)
+app.command("masks", rich_help_panel="Data")(masks.masks)
+app.command("train", rich_help_panel="Train")(train.train)
+app.command("evaluate", rich_help_panel="Train")(evaluate.evaluate)
+app.command("explain", rich_help_panel="Look and share")(explain.explain)
+app.command("export", rich_help_panel="Look and share")(export.export)
+app.command("models", rich_help_panel="Measure")(models.models)
+app.command("bench", rich_help_panel="Measure")(bench.bench)
 
 
 @app.callback()
 def options(
     *,
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the versions of objabn and what it stands on.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Take the options that belong to every command."""
 
 
 def run() -> None:
-    """Run the command line: exit code 0 is done, 1 failed, 2 wrong usage, 130 Ctrl-C; errors are one sentence without a traceback."""
+    """Run the command line: exit code 0 is done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM; errors are one sentence."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        # As an error would, so that nothing half-made is left and no process stays behind.
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names may hold what no encoding does.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         app()
-    except (ValueError, OSError, RuntimeError) as error:
+    except SystemExit as ending:
+        code = ending.code
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
-        print(f"objabn: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ValueError) else 1)
-    except SystemExit as stop:
-        # Typer turns Ctrl-C into this code and says nothing.
-        if stop.code == INTERRUPTED:
-            print("objabn: interrupted.", file=sys.stderr)
-        raise
+        # What fails after a signal fails because of it.
+        code = 128 + received[0] if received else 2 if isinstance(error, ValueError) else 1
+        if not received:
+            print(f"objabn: {sentence(error)}", file=sys.stderr)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code in STOPPED:
+        print(f"objabn: {STOPPED[code]}.", file=sys.stderr)
+    sys.exit(code)

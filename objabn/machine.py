@@ -1,8 +1,32 @@
 """What this process may use of the machine."""
 
 import os
+import platform
+from pathlib import Path
 
 
 def available_cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def limit_memory(processes: int) -> None:
+    """Have this process run out of memory before as many processes like it exhaust the machine; only Linux has such a limit.
+
+    The system would otherwise end any process it likes.
+    """
+    taken = Path("/proc/self/statm")
+    if not taken.is_file():
+        return
+    import resource  # noqa: PLC0415  (not everywhere)
+
+    most = (int(taken.read_text().split()[0]) + os.sysconf("SC_PHYS_PAGES") // processes) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))

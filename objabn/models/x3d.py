@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from objabn.models.sizes import BACKBONES, X3DSize
 
 with warnings.catch_warnings():
     # fvcore, below pytorchvideo, scripts two functions when it is imported; torch warns of that on every start.
@@ -14,37 +16,8 @@ with warnings.catch_warnings():
     from pytorchvideo.models.weight_init import init_net_weights
     from pytorchvideo.models.x3d import create_x3d, create_x3d_res_block
 
-MODEL_ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
 SQUEEZE_RATIO = 0.0625
 BRANCH_BLOCKS = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class X3DSize:
-    """What sets one X3D apart from another."""
-
-    width_factor: float = 2.0
-    """Multiplies the channels 12, 12, 24, 48, 96 of stem and stages."""
-    depth_factor: float = 2.2
-    """Multiplies the 1, 2, 5, 3 residual blocks of the stages, rounding up."""
-    head_channels: int = 2048
-    """Channels before the classifier."""
-    clip_frames: int
-    """Frames of a clip in the published setting."""
-    clip_size: int
-    """Side of the picture in pixels in the published setting."""
-    kinetics400: str | None
-    """Address of weights trained on Kinetics-400."""
-
-
-BACKBONES: dict[str, X3DSize] = {
-    "x3d_xs": X3DSize(clip_frames=4, clip_size=160, kinetics400=MODEL_ZOO + "X3D_XS.pyth"),
-    "x3d_s": X3DSize(clip_frames=13, clip_size=160, kinetics400=MODEL_ZOO + "X3D_S.pyth"),
-    "x3d_m": X3DSize(clip_frames=16, clip_size=224, kinetics400=MODEL_ZOO + "X3D_M.pyth"),
-    "x3d_l": X3DSize(depth_factor=5.0, clip_frames=16, clip_size=312, kinetics400=MODEL_ZOO + "X3D_L.pyth"),
-    # Not of the paper: small enough to learn within minutes on two CPU cores.
-    "x3d_nano": X3DSize(width_factor=1.0, depth_factor=1.0, head_channels=256, clip_frames=8, clip_size=96, kinetics400=None),
-}
 
 
 class FullAveragePool(nn.Module):
@@ -55,6 +28,9 @@ class FullAveragePool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Average (B, C, T, y, x) to (B, C, 1, 1, 1)."""
+        if torch.are_deterministic_algorithms_enabled():
+            # On a GPU the gradient of the pool counts as not repeatable, and torch refuses it.
+            return features.mean((-3, -2, -1), keepdim=True)
         return functional.avg_pool3d(features, features.shape[-3:])
 
 
@@ -90,6 +66,7 @@ class X3D(nn.Module):
         net.blocks[-1].pool.pool = FullAveragePool()
         self.blocks: nn.ModuleList = net.blocks
         self.cut = cut
+        self.stem_names = tuple(f"blocks.{place}" for place in range(cut))
         self.channels = stage_channels(self.blocks[cut - 1])[-1]
 
     def stem(self, clip: Tensor) -> Tensor:
