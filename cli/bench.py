@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.completion import complete_dataset
 from cli.places import DataOption, dataset_folder
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Suite(StrEnum):
 def bench(
     suite: Annotated[Suite, typer.Argument(help="What to measure.")] = Suite.all,
     *,
-    dataset: Annotated[str, typer.Option(help="Packed dataset for the loader suite.")] = "demo",
+    dataset: Annotated[str, typer.Option(help="Packed dataset for the loader suite.", autocompletion=complete_dataset)] = "demo",
     videos: Annotated[Path | None, typer.Option(help="The dataset's original videos, which the peers read.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     data: DataOption = Path("data"),

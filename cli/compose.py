@@ -25,7 +25,7 @@ def with_flags(config: Config, flags: dict[str, Any], assignments: list[str]) ->
 def default_run_folder(config: Config) -> Path:
     """Return ./runs/NAME-backbone-systemHEADS."""
     model = config.model
-    return Path("runs") / f"{Path(config.data.dataset).name}-{model.backbone}-{model.system}{model.heads}"
+    return Path("runs") / f"{Path(config.data.dataset).stem}-{model.backbone}-{model.system}{model.heads}"
 
 
 def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "Batches":
@@ -51,8 +51,9 @@ def build_network(config: Config, classes: tuple[str, ...], *, is_resumed: bool 
 
     torch.manual_seed(config.run.seed)
     model = dataclasses.replace(config.model, weights="none") if is_resumed else config.model
-    net = build_model(model, classes=len(classes), clip_frames=config.data.clip_frames, clip_size=config.data.crop_size)
-    net.config, net.class_names, net.stride_frames = config.model, classes, config.data.stride_frames
+    size = config.data.crop_size
+    net = build_model(model, classes=len(classes), clip_frames=config.data.clip_frames, clip_size=size, class_names=classes)
+    net.config = config.model
     return net
 
 
@@ -71,32 +72,30 @@ def refuse_missing_masks(dataset: "PackedDataset", config: Config) -> None:
 
 def find_run_model(run: Path, checkpoint: str | None) -> tuple[Path, str]:
     """Return the model file of a run and the name of its checkpoint: the one asked for, else best, else last."""
-    from objabn.training.checkpoint import find_checkpoint
+    from objabn.checkpoint import find_model
 
-    for name in (checkpoint,) if checkpoint else ("best", "last"):
-        folder = find_checkpoint(run, name)
-        if folder is not None:
-            return folder / "model.safetensors", name
-    raise FileNotFoundError(f"{run} has no checkpoint {checkpoint or 'best or last'}; objabn train writes one at the end of each epoch.")
+    found = find_model(run, checkpoint)
+    if found is None:
+        raise FileNotFoundError(
+            f"{run} has no checkpoint {checkpoint or 'best or last'}; objabn train writes one at the end of each epoch."
+        )
+    return found
 
 
 def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwork", DataConfig]:
-    """Return the network of a run folder or of a model file, and how clips are cut for it.
-
-    A model file knows the size and the stride of its clips; everything else about them is then the default.
-    """
+    """Return the network of a run folder, an exported folder or a model file, and how clips are cut for it."""
+    from objabn.checkpoint import find_model
     from objabn.models.storage import load_model
     from objabn.training.run_folder import read_config
 
-    if run.is_dir():
+    if checkpoint is not None or find_model(run) is not None:
         return load_model(find_run_model(run, checkpoint)[0]), read_config(run).data
     net = load_model(run)
-    size, stride = net.clip_size, net.stride_frames or DataConfig().stride_frames
-    if net.stride_frames is None:
-        print(f"{run} does not say the stride of its clips; {stride} frames are assumed.")
-    return net, DataConfig(
-        clip_frames=net.clip_frames, stride_frames=stride, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7
-    )
+    if net.clip_config is not None:
+        return net, net.clip_config
+    size, stride = net.clip_size, DataConfig().stride_frames
+    print(f"{run} does not say the stride of its clips; {stride} frames are assumed.")
+    return net, DataConfig(clip_frames=net.clip_frames, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7)
 
 
 def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset: str, checkpoint: str | None = None) -> "Evaluation":
@@ -141,8 +140,9 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
     console = Console()
     branch = "" if evaluation.branch_top1 is None else f"  (attention branch {evaluation.branch_top1:.2f} %)"
+    views = "" if evaluation.views == 1 else f"  (single views {evaluation.clip_top1:.2f} %, {evaluation.views} a video)"
     console.print(
-        f"{evaluation.subset}, {evaluation.videos} videos: top-1 {evaluation.top1:.2f} %{branch}  top-5 {evaluation.top5:.2f} %",
+        f"{evaluation.subset}, {evaluation.videos} videos: top-1 {evaluation.top1:.2f} %{views}{branch}  top-5 {evaluation.top5:.2f} %",
         highlight=False,
         soft_wrap=True,
     )

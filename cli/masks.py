@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.completion import complete_dataset
 from cli.places import DataOption, dataset_folder
 from cli.progress import progress_bar, size_text
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def masks(
-    dataset: Annotated[str, typer.Argument(help="Name or folder of a packed dataset.")],
+    dataset: Annotated[str, typer.Argument(help="Name or folder of a packed dataset.", autocompletion=complete_dataset)],
     *,
     segmenter: Annotated[str, typer.Option(help="Name of an Ultralytics segmentation network, or a .pt or .onnx file.")] = "yolo26n-seg",
     confidence: Annotated[float, typer.Option(help="Objects found with less are left out.")] = 0.5,

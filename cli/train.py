@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.completion import complete_backbone, complete_dataset, complete_setting, complete_system
 from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
 from objabn.config import Config, LossConfig
 from objabn.recipes import recipe as named_recipe
@@ -14,6 +15,11 @@ from objabn.settings import to_dict
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
+
+
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting: section.name=value.", autocompletion=complete_setting)
+]
 
 
 class Loader(StrEnum):
@@ -24,15 +30,16 @@ class Loader(StrEnum):
 
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="Name or folder of a packed dataset.")],
+    dataset: Annotated[str, typer.Argument(help="Name or folder of a packed dataset.", autocompletion=complete_dataset)],
     *,
     heads: Annotated[int | None, typer.Option(help="Attention maps: 1 (M_o) or 3 (M_u, M_o, M_b).")] = None,
-    system: Annotated[str | None, typer.Option(help="abn or object_abn.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="For example x3d_m.")] = None,
-    recipe: Annotated[str, typer.Option(help="default, or paper: the literal reading.")] = "default",
+    system: Annotated[str | None, typer.Option(help="abn or object_abn.", autocompletion=complete_system)] = None,
+    backbone: Annotated[str | None, typer.Option(help="For example x3d_m.", autocompletion=complete_backbone)] = None,
+    recipe: Annotated[str, typer.Option(help="default; paper: the literal reading; small: without a GPU.")] = "default",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training videos.")] = None,
     batch: Annotated[int | None, typer.Option(help="Clips of one step.")] = None,
-    weights: Annotated[str | None, typer.Option(help="kinetics400, a file, or none.")] = None,
+    weights: Annotated[str | None, typer.Option(help="kinetics400, a file, a run, or none.")] = None,
+    finetune: Annotated[str | None, typer.Option(help="A run or model file to begin with; its classes may be others.")] = None,
     fold: Annotated[int | None, typer.Option(help="Official split.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
     loader: Annotated[Loader | None, typer.Option(help="reader needs no DALI.")] = None,
@@ -40,7 +47,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder; otherwise runs/NAME-backbone-systemHEADS.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of clips, initial weights and dropout.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run, or begin it.")] = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting: section.name=value.")] = None,
+    settings: SettingsOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show all settings and touch nothing.")] = False,
     data: DataOption = Path("data"),
 ) -> None:
@@ -65,14 +72,34 @@ def train(
         "run.device": device,
         "run.seed": seed,
     }
-    begun = named_recipe(dataset_name(dataset, data), recipe, heads=heads or 1, system=system or "object_abn")
-    new = with_flags(begun, flags | {"data.dataset": dataset}, settings or [])
+    new = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
     run_folder = out or default_run_folder(new)
     config = with_flags(resumed(run_folder, dataset, data), flags, settings or []) if resume and is_begun(run_folder) else new
     if dry_run:
         show(config, run_folder)
         return
     run(config, run_folder, data, resume=resume)
+
+
+def begin(dataset: str, data: Path, recipe: str, *, finetune: str | None, flags: dict[str, Any], settings: list[str]) -> Config:
+    """Return the settings of a new run: the recipe, the make of the network it begins with, the flags, and --set, the last holds."""
+    from cli.compose import with_flags
+
+    start = {} if finetune is None else finetuned(finetune, flags["model.weights"])
+    heads, system = (flags[name] or start.get(name) for name in ("model.heads", "model.system"))
+    config = named_recipe(dataset_name(dataset, data), recipe, heads=heads or 1, system=system or "object_abn")
+    return with_flags(with_flags(config, start, []), flags | {"data.dataset": dataset}, settings)
+
+
+def finetuned(path: str, weights: str | None) -> dict[str, Any]:
+    """Return the settings by which a run begins with the network in a model file: those of its make, and where its weights are."""
+    from objabn.models.finetuning import architecture
+    from objabn.models.model_files import model_file, read_description
+
+    if weights is not None:
+        raise ValueError(f"--finetune {path} begins with the weights of that network; leave --weights {weights} out, or --finetune.")
+    make = architecture(read_description(model_file(path)))
+    return {f"model.{name}": value for name, value in make.items()} | {"model.weights": path, "model.replace_classes": True}
 
 
 def is_begun(run_folder: Path) -> bool:
@@ -121,8 +148,10 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
 def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_subset: str | None, *, resume: bool) -> None:
     """Train as far as the settings say; a signal ends the command with the shell's exit code for it."""
     from cli.compose import build_loader, build_network, refuse_missing_masks
-    from objabn.training.checkpoint import find_checkpoint
+    from objabn.checkpoint import find_checkpoint
+    from objabn.files import claimed
     from objabn.training.loop import fit
+    from objabn.training.parts import trained_share
     from objabn.training.run_folder import consumed_samples
     from objabn.training.signals import Interrupted
 
@@ -131,11 +160,14 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
     net = build_network(config, dataset.classes, is_resumed=is_resumed)
     if net.weights_report is not None and not is_resumed:
         print(net.weights_report)
+    if config.optim.freeze:
+        print(trained_share(net, config.optim.freeze))
     start_sample = consumed_samples(run_folder) if is_resumed else 0
     monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
     batches = build_loader(dataset, config, subset="train", start_sample=start_sample)
     try:
-        fit(net, batches, config, run_folder=run_folder, resume=resume, monitor=monitor, monitor_subset=monitor_subset or "test")
+        with claimed(run_folder):
+            fit(net, batches, config, run_folder=run_folder, resume=resume, monitor=monitor, monitor_subset=monitor_subset or "test")
     except Interrupted as interruption:
         print(f"{interruption} Its checkpoint is in {run_folder}; --resume goes on with it.")
         raise typer.Exit(128 + interruption.signal_number) from None

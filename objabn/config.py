@@ -22,13 +22,13 @@ class DataConfig:
     frames_per_second: float = 0.0
     """Rate at which `stride_frames` counts: videos of any other rate are read as if they had this one; 0 counts a video's own frames."""
     short_videos: Literal["repeat", "loop"] = "repeat"
-    """What fills a clip from a video too short for it: its last frame again and again, or the video from its start."""
+    """With `stride`: what fills a clip from a video too short for it: its last frame again and again, or the video from its start."""
     short_side: tuple[int, int] = (256, 320)
     """Training: the short side is drawn uniformly from this range of pixels, both ends included."""
     eval_short_side: int = 256
     """Evaluation: the short side in pixels."""
     crop_size: int = 224
-    """Side of the square crop in pixels: random in training, central in evaluation."""
+    """Side of the square crop in pixels: random in training, central in evaluation unless `views` asks for several."""
     views: tuple[int, int] = (1, 1)
     """Evaluation: clips of a video, spread evenly in time, and crops of each, spread evenly along the longer side."""
     flip_probability: float = 0.5
@@ -53,6 +53,9 @@ class DataConfig:
         check("data.eval_short_side", self.eval_short_side, self.eval_short_side >= self.crop_size, f"at least crop_size={self.crop_size}")
         check("data.flip_probability", self.flip_probability, 0 <= self.flip_probability <= 1, "a number in [0, 1]")
         check("data.frames_per_second", self.frames_per_second, self.frames_per_second >= 0, "0 (the video's own) or more")
+        rate, has_stride = self.frames_per_second, self.sampling == "stride"
+        check("data.frames_per_second", rate, has_stride or not rate, f"0 with sampling={self.sampling}")
+        check("data.short_videos", self.short_videos, has_stride or self.short_videos == "repeat", f"repeat with sampling={self.sampling}")
         check("data.views", self.views, min(self.views) >= 1, "two numbers of at least 1: clips, crops")
         check("data.val_fraction", self.val_fraction, 0 <= self.val_fraction < 1, "a number in [0, 1)")
         check("data.threads", self.threads, self.threads >= 0, "0 (one per core) or more")
@@ -165,11 +168,12 @@ class OptimConfig:
     step_factor: float = 0.1
     """See `step_epochs`."""
     backbone_factor: float = 1.0
-    """Learning rate of the backbone (stem and tail without the classifier) as a multiple of `lr`."""
+    """Learning rate of the backbone (stem and tail without the classifier) as a multiple of `lr`; 0 leaves its weights as they are."""
     branch_factor: float = 1.0
     """Learning rate of the attention branch and the gate as a multiple of `lr`."""
     freeze: tuple[str, ...] = ()
-    """Parts that stay as they are, batch statistics included: stem, tail, classifier, branch, gate, norms, or a module's own name."""
+    """Parts that stay as they are, batch statistics included: stem, tail (without the classifier), classifier, branch, gate, norms
+    (the batch norms of stem and tail), or modules by their names in the network."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is evaluated and kept; 0 is none."""
     patience_epochs: int = 0
@@ -215,6 +219,10 @@ class RunConfig:
     """Only algorithms that give the same bits each time, at the price of speed; on a CPU runs are repeatable without it."""
     log_to: tuple[str, ...] = ()
     """Further places for the numbers, beside log.jsonl and the screen: tensorboard, wandb."""
+
+    def __post_init__(self) -> None:
+        """Refuse places that do not exist."""
+        check("run.log_to", ",".join(self.log_to), {"tensorboard", "wandb"}.issuperset(self.log_to), "tensorboard, wandb or both")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,9 @@
 """What training minimises: the weighted sum of Object-ABN eq. 9 and 10, and each of its terms for the log."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,26 +31,44 @@ class Losses(NamedTuple):
 class Objective(nn.Module):
     """The losses of one system; its only parameters are the prototypes, where the PC loss is on."""
 
-    def __init__(self, config: LossConfig, *, map_names: tuple[str, ...], pc_loss: PrototypeConformityLoss | None) -> None:
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        config: LossConfig,
+        *,
+        map_names: tuple[str, ...],
+        pc_loss: PrototypeConformityLoss | None,
+        class_weights: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.map_names = map_names
         self.pc_loss = pc_loss
+        # They come from the dataset each time, and are no part of a checkpoint.
+        self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, output: Output, batch: Batch) -> Losses:
         """Return the losses of a network's output; compute is in float32 whatever autocast does."""
-        perception = functional.cross_entropy(output.logits.float(), batch.label)
+        perception = self.cross_entropy(output.logits, batch.label)
         off = perception.new_zeros(())
         is_branch_on = output.branch_logits is not None and self.config.branch > 0
-        branch = (
-            functional.cross_entropy(output.branch_logits.float(), batch.label)
-            if is_branch_on and output.branch_logits is not None
-            else off
-        )
+        branch = self.cross_entropy(output.branch_logits, batch.label) if is_branch_on and output.branch_logits is not None else off
         mask = self.mask_term(output.maps, batch) if self.config.mask > 0 and "M_o" in self.map_names else off
         pc = self.pc_loss(output.features, batch.label) if self.pc_loss is not None else off
         total = perception + self.config.branch * branch + self.config.mask * mask + self.config.pc * pc
         return Losses(total, perception, branch, mask, pc)
+
+    def cross_entropy(self, logits_BK: Tensor, label_B: Tensor) -> Tensor:
+        """Return the mean over the clips of the cross entropy with smoothed labels, each times the weight of its class.
+
+        Not divided by the sum of the batch's weights, as torch does it: in a batch of one class nothing would be left of them.
+        """
+        smoothing = self.config.label_smoothing
+        if self.class_weights is None:
+            return functional.cross_entropy(logits_BK.float(), label_B, label_smoothing=smoothing)
+        each_B = functional.cross_entropy(logits_BK.float(), label_B, label_smoothing=smoothing, reduction="none")
+        return (self.class_weights[label_B] * each_B).mean()
 
     def mask_term(self, maps_BNTYX: Tensor, batch: Batch) -> Tensor:
         """Return the mask loss that belongs to the maps there are."""
@@ -60,9 +80,26 @@ class Objective(nn.Module):
         return mask_loss(maps_BNTYX[:, 0], batch.mask, valid_BT, target=self.config.mask_target)
 
 
-def build_objective(config: LossConfig, net: AttentionNetwork) -> Objective:
-    """Build the losses for a network; prototypes exist only where `pc` is above zero."""
-    return Objective(config, map_names=net.map_names, pc_loss=build_pc_loss(config, net) if config.pc > 0 else None)
+def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: Sequence[int] | None = None) -> Objective:
+    """Build the losses for a network; prototypes exist only where `pc` is above zero.
+
+    `class_counts` are the training videos of each class, which `class_weights=balanced` needs: ValueError without.
+    """
+    pc_loss = build_pc_loss(config, net) if config.pc > 0 else None
+    class_weights = balanced_weights(class_counts) if config.class_weights == "balanced" else None
+    return Objective(config, map_names=net.map_names, pc_loss=pc_loss, class_weights=class_weights)
+
+
+def balanced_weights(class_counts: Sequence[int] | None) -> Tensor:
+    """Return (K,) weights N / (K' n_k) for n_k of N videos in each of K' classes that have any: their mean over the videos is 1."""
+    if class_counts is None:
+        raise ValueError(
+            "loss.class_weights=balanced needs the number of training videos of each class, and these batches do not have it; "
+            "give them an attribute `class_counts`, or take loss.class_weights=none."
+        )
+    count_K = torch.tensor(class_counts, dtype=torch.float32)
+    # A class without a video is no clip's label; its weight only has to be a number.
+    return torch.where(count_K > 0, count_K.sum() / ((count_K > 0).sum() * count_K.clamp(min=1)), 0.0)
 
 
 def build_pc_loss(config: LossConfig, net: AttentionNetwork) -> PrototypeConformityLoss:

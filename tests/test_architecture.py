@@ -13,11 +13,11 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 # Each layer may import itself and what stands in the lines above it.
 LAYERS = [
-    {"objabn.types", "objabn.config", "objabn.settings", "objabn.files", "objabn.machine"},
+    {"objabn.types", "objabn.config", "objabn.settings", "objabn.files", "objabn.checkpoint", "objabn.machine", "objabn.versions"},
     {"objabn.recipes"},
     {"objabn.data", "objabn.models", "objabn.losses", "objabn.objective", "objabn.metrics"},
     {"objabn.training"},
-    {"objabn.evaluation", "objabn.explainers", "objabn.export"},
+    {"objabn.evaluation", "objabn.explainers", "objabn.exporting", "objabn.diagnosis"},
     {"dali_pipelines"},
     {"benchmarks"},
     {"cli"},

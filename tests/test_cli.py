@@ -16,16 +16,19 @@ from cli.main import app
 COMMANDS = {
     "demo": {"--compare", "--out", "--seed", "--data"},
     "prepare": {
-        *("--videos", "--annotations", "--store", "--codec", "--quality", "--short-side", "--gop", "--out", "--workers", "--data"),
+        *("--videos", "--annotations", "--store", "--codec", "--quality", "--short-side", "--gop", "--fps"),
+        *("--out", "--workers", "--data"),
     },
     "masks": {"--segmenter", "--confidence", "--from", "--device", "--data"},
     "train": {
         *("--heads", "--system", "--backbone", "--recipe", "--epochs", "--batch", "--weights", "--fold", "--device", "--loader"),
-        *("--pc", "--no-pc", "--out", "--seed", "--resume", "--set", "--dry-run", "--data"),
+        *("--finetune", "--pc", "--no-pc", "--out", "--seed", "--resume", "--set", "--dry-run", "--data"),
     },
-    "evaluate": {"--dataset", "--subset", "--checkpoint", "--device", "--loader", "--json", "--data"},
+    "evaluate": {"--dataset", "--subset", "--checkpoint", "--views", "--device", "--loader", "--set", "--json", "--data"},
     "explain": {"--method", "--out", "--device"},
     "export": {"--format", "--out"},
+    "doctor": {"--json", "--data"},
+    "models": {"--clip-frames", "--clip-size", "--json"},
     "bench": {"--dataset", "--videos", "--json", "--data"},
 }
 
@@ -81,7 +84,7 @@ def test_ctrl_c_is_a_short_message_and_an_exit_code(monkeypatch: pytest.MonkeyPa
     def interrupt(*_given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.compose.find_run_model", interrupt)
+    monkeypatch.setattr("objabn.exporting.export", interrupt)
     monkeypatch.setattr("sys.argv", ["objabn", "export", "runs/mine"])
     with pytest.raises(SystemExit) as stop:
         main.run()

@@ -141,7 +141,8 @@ def test_a_dataset_with_a_val_of_its_own_trains_with_the_defaults() -> None:
         "run",
     )
     assert json.loads(Path("run/config.json").read_text())["data"]["val_fraction"] == 0.2
-    assert json.loads(Path("run/evaluation.json").read_text())["videos"] == 4
+    evaluation = json.loads(Path("run/evaluation.json").read_text())
+    assert (evaluation["videos"], evaluation["subset"], evaluation["checkpoint"]) == (4, "val", "best")
 
 
 def test_the_recipe_goes_by_the_name_a_dataset_was_packed_under(packed: Path, tmp_path: Path) -> None:

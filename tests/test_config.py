@@ -11,7 +11,7 @@ from objabn.settings import config_hash, from_dict, override, to_dict
 
 
 @pytest.mark.parametrize("dataset", ["ucf101", "demo", "my_videos"])
-@pytest.mark.parametrize("style", ["default", "paper"])
+@pytest.mark.parametrize("style", ["default", "paper", "small"])
 def test_json_round_trip(dataset: str, style: str) -> None:
     config = recipe(dataset, style, heads=3)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
@@ -24,6 +24,14 @@ def test_ucf101_holds_the_numbers_of_the_paper() -> None:
     assert (one.loss.branch, one.loss.mask, one.loss.pc, one.loss.pc_push) == (1.0, 10.0, 1e-4, 1e-3)
     assert one.grid_size == 14
     assert three.loss.pc == 0.0, "three heads go without PC loss on UCF101"
+
+
+def test_small_is_the_same_at_160_pixels() -> None:
+    small, plain = recipe("ucf101", "small", heads=3), recipe("ucf101", heads=3)
+    assert (small.grid_size, small.optim.batch, small.optim.epochs) == (10, 5, 10)
+    # The same part of the picture as at 224 pixels from 256 to 320.
+    assert [round(224 / 160 * side) for side in small.data.short_side] == [256, 321]
+    assert (small.model, small.loss) == (plain.model, plain.loss)
 
 
 def test_ssv2_holds_the_numbers_of_the_paper() -> None:

@@ -19,10 +19,9 @@ from objabn.objective import build_objective
 from objabn.recipes import recipe
 from objabn.training.logging import Screen, read_records
 from objabn.training.loop import fit
-from objabn.training.precision import as_float32, compiled, resolve_amp, resolve_device
 from objabn.training.run_folder import is_finished
 from objabn.training.signals import Interrupted
-from objabn.types import Batch, Output
+from objabn.types import Batch
 
 
 def config_of(loss: LossConfig | None = None, run: RunConfig | None = None, **optim: object) -> Config:
@@ -221,22 +220,6 @@ def test_off_a_terminal_there_is_one_plain_line_an_epoch() -> None:
     screen.log({"event": "epoch", "step": 5, **values, "test_top1": 75.0})
     screen.close()
     assert text.getvalue() == "epoch 1/9  loss 1.250  top-1 50.0 %  test top-1 75.0 %  8.0 clips/s  loader wait 3 %\n"
-
-
-def test_precision_is_what_the_machine_has() -> None:
-    cpu = torch.device("cpu")
-    assert resolve_amp("auto", cpu) is None
-    assert resolve_amp("bf16", cpu) is torch.bfloat16
-    with pytest.raises(ValueError, match="fp16 needs a GPU"):
-        resolve_amp("fp16", cpu)
-    if not torch.cuda.is_available():
-        assert resolve_device("auto") == cpu
-        with pytest.raises(ValueError, match="torch sees none"):
-            resolve_device("cuda")
-    net = torch.nn.Identity()
-    assert compiled(net, "auto", cpu) is net
-    halves = Output(*(torch.ones(1, dtype=torch.bfloat16) for _ in range(5)))
-    assert {tensor.dtype for tensor in as_float32(halves)} == {torch.float32}
 
 
 def test_bf16_autocast_trains_and_ends_near_float32() -> None:

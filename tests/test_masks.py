@@ -138,7 +138,7 @@ def test_own_masks_that_do_not_fit_name_the_video(dataset: PackedDataset, tmp_pa
     with pytest.raises(ValueError, match=r"A/v1\.avi has 20 packed frames but 19 masks"):
         import_masks(dataset, own)
     np.savez(own / "v1.npz", masks=np.zeros((20, 48, 64), np.uint8))
-    with pytest.raises(ValueError, match=r"expected is an array `mask`"):
+    with pytest.raises(ValueError, match=r"expected is an NPZ with an array `mask`"):
         import_masks(dataset, own)
 
 

@@ -1,16 +1,21 @@
 """The total is the weighted sum of Object-ABN eq. 9 and 10, with the terms that belong to the network's maps."""
 
-import dataclasses
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional
+from toys import Toy, toy_batch, toy_config
+from videos import class_folders, packed
 
 import objabn
-from objabn.config import LossConfig
+from objabn.config import LossConfig, OptimConfig
+from objabn.data.reader import reader
 from objabn.losses import mask_loss, multi_head_mask_loss
 from objabn.models.network import AttentionNetwork
-from objabn.objective import Losses, build_objective
+from objabn.objective import Losses, balanced_weights, build_objective
+from objabn.training.loop import fit
 from objabn.types import Batch, Output
 
 
@@ -84,9 +89,52 @@ def test_terms_that_are_off_are_zero_and_own_nothing() -> None:
     assert list(build_objective(config, network()).parameters()) == []
 
 
+def test_smoothed_labels_by_hand() -> None:
+    # Of 3 classes a smoothing of 0.3 leaves 0.8 on the true one and puts 0.1 on each other one.
+    losses, answer = terms(LossConfig(mask=0, pc=0, label_smoothing=0.3))
+    for logits_BK, loss in ((answer.logits, losses.perception), (answer.branch_logits, losses.branch)):
+        target_BK = torch.full((2, 3), 0.1)
+        target_BK[[0, 1], [2, 0]] = 0.8
+        torch.testing.assert_close(loss, -(target_BK * logits_BK.log_softmax(1)).sum(1).mean())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_rare_classes_weigh_more_by_hand(smoothing: float) -> None:
+    # 6 videos in 2 of 3 classes: weights 6 / (2 * 4) and 6 / (2 * 2), whose mean over the six videos is 1.
+    net, answer = network(), output(1, 96)
+    config = LossConfig(mask=0, pc=0, class_weights="balanced", label_smoothing=smoothing)
+    losses = build_objective(config, net, class_counts=[4, 0, 2])(answer, batch())
+    for logits_BK, loss in ((answer.logits, losses.perception), (answer.branch_logits, losses.branch)):
+        each_B = functional.cross_entropy(logits_BK, batch().label, label_smoothing=smoothing, reduction="none")
+        torch.testing.assert_close(loss, (1.5 * each_B[0] + 0.75 * each_B[1]) / 2)
+    assert list(build_objective(config, net, class_counts=[4, 0, 2]).state_dict()) == [], "a checkpoint needs no weights"
+
+
+def test_weights_of_classes_have_a_mean_of_one_and_none_is_infinite() -> None:
+    weight_K = balanced_weights([4, 0, 2])
+    assert weight_K.tolist() == [0.75, 0.0, 1.5]
+    assert balanced_weights([3, 3]).tolist() == [1.0, 1.0]
+
+
+def test_balanced_classes_need_their_numbers() -> None:
+    config = replace(toy_config(), loss=LossConfig(class_weights="balanced"))
+    with pytest.raises(ValueError, match="class_weights=balanced needs the number of training videos of each class"):
+        fit(Toy(config), [toy_batch(0)], config, loggers=[])
+
+
+def test_the_loader_counts_its_training_videos(tmp_path: Path) -> None:
+    dataset = packed(class_folders(tmp_path / "videos", frames=(9,) * 5), tmp_path)
+    config = toy_config(optim=OptimConfig(batch=2))
+    config = replace(config, data=replace(config.data, val_fraction=0.4))
+    assert reader(dataset, toy_config()).class_counts == (2, 3)
+    train, val = (reader(dataset, config, subset=subset).class_counts for subset in ("train", "val"))
+    assert sum(train) < 5
+    assert tuple(map(sum, zip(train, val, strict=True))) == (2, 3)
+
+
 @pytest.mark.parametrize(("pool", "length"), [("gap", 96), ("flatten", 96 * 2 * 4 * 4)])
 def test_prototypes_are_as_long_as_the_pooled_features(pool: str, length: int) -> None:
-    objective = build_objective(dataclasses.replace(LossConfig(), pc_pool=pool), network())
+    objective = build_objective(replace(LossConfig(), pc_pool=pool), network())
     assert [tuple(value.shape) for value in objective.parameters()] == [(3, length)]
-    official = build_objective(dataclasses.replace(LossConfig(), pc_form="official", pc_pool=pool), network())
+    official = build_objective(replace(LossConfig(), pc_form="official", pc_pool=pool), network())
     assert [tuple(value.shape) for value in official.parameters()] == [(3, length)] * 2

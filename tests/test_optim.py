@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from toys import Recorder, nano, toy_batch, toy_config
 
 from objabn.config import OptimConfig
+from objabn.training.loop import fit
 from objabn.training.optim import build_optimizer, clip_gradients, learning_rate, parameter_groups, set_learning_rate
 
 
@@ -46,7 +48,7 @@ def small_net() -> tuple[nn.Module, nn.Module]:
 
 def test_only_weights_decay() -> None:
     net, prototypes = small_net()
-    decayed, norms_and_biases, centers = parameter_groups(net, prototypes, weight_decay=0.1)
+    decayed, norms_and_biases, centers = parameter_groups(net, prototypes, OptimConfig(weight_decay=0.1))
     assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2), (1, 3)]
     assert [tuple(p.shape) for p in norms_and_biases["params"]] == [(3,), (3,), (3,)]
     assert centers["params"] == [prototypes.centers]
@@ -56,7 +58,7 @@ def test_only_weights_decay() -> None:
 def test_no_prototypes_no_group_and_frozen_weights_stay_out() -> None:
     net, _ = small_net()
     net[2].weight.requires_grad_(False)
-    groups = parameter_groups(net, nn.Module(), weight_decay=0.1)
+    groups = parameter_groups(net, nn.Module(), OptimConfig())
     assert [len(group["params"]) for group in groups] == [1, 3]
 
 
@@ -79,6 +81,47 @@ def test_the_rate_reaches_every_group() -> None:
     optimizer = build_optimizer(*small_net(), OptimConfig())
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25] * 3
+
+
+def factor_of_each(config: OptimConfig) -> dict[str, float]:
+    """Which multiple of the learning rate each parameter of a small X3D has, through the optimiser."""
+    net = nano(toy_config())
+    optimizer = build_optimizer(net, nn.Module(), config)
+    set_learning_rate(optimizer, 0.5)
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: rates[id(parameter)] / 0.5 for name, parameter in net.named_parameters()}
+
+
+def test_backbone_and_branch_have_rates_of_their_own_and_the_classifier_the_full_one() -> None:
+    factors = factor_of_each(OptimConfig(backbone_factor=0.25, branch_factor=2.0))
+    assert {name.split(".")[0] for name, factor in factors.items() if factor == 2.0} == {"branch"}
+    assert {name for name, factor in factors.items() if factor == 1.0} == {"backbone.blocks.5.proj.weight", "backbone.blocks.5.proj.bias"}
+    assert all(factors[name] == 0.25 for name in ("backbone.blocks.0.conv.conv_t.weight", "backbone.blocks.5.pool.pre_conv.weight"))
+    assert set(factor_of_each(OptimConfig()).values()) == {1.0}
+
+
+def test_groups_stay_few() -> None:
+    net = nano(toy_config())
+    groups = parameter_groups(net, nn.Module(), OptimConfig(weight_decay=0.1, backbone_factor=0.5, branch_factor=0.5))
+    assert [(group["factor"], group["weight_decay"]) for group in groups] == [(1.0, 0.1), (1.0, 0.0), (0.5, 0.1), (0.5, 0.0)]
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
+
+
+def test_a_factor_of_zero_moves_nothing() -> None:
+    config = toy_config(optim=OptimConfig(epochs=1, batch=4, lr=0.1, weight_decay=0.1, name="adamw", backbone_factor=0.0))
+    net, reference = nano(config), nano(config)
+    fit(net, [toy_batch(0)], config, loggers=[])
+    moved = {name for name, value in reference.named_parameters() if not torch.equal(value, net.get_parameter(name))}
+    assert {name for name in moved if name.startswith("backbone")} == {"backbone.blocks.5.proj.weight", "backbone.blocks.5.proj.bias"}
+    assert "branch.map_conv.weight" in moved
+
+
+def test_the_log_names_the_rates_that_differ() -> None:
+    config, recorder = toy_config(optim=OptimConfig(epochs=2, batch=4, lr=0.5, schedule="cosine", backbone_factor=0.1)), Recorder()
+    fit(nano(config), [toy_batch(0)], config, loggers=[recorder])
+    assert recorder.of("step", "learning_rate") == [0.5, 0.25]
+    assert recorder.of("step", "backbone_learning_rate") == [0.05, 0.025]
+    assert "branch_learning_rate" not in recorder.records[0]
 
 
 def test_clipping_scales_the_common_norm() -> None:

@@ -16,7 +16,7 @@ from objabn.data.dataset import open_dataset
 from objabn.data.decode import decode_frames, decode_video
 from objabn.data.fragments import boxes
 from objabn.data.pack import expected_bytes, pack
-from objabn.data.pack_shard import PackSettings
+from objabn.data.pack_shard import PackSettings, encode_video
 from objabn.data.shards import read_columns
 from objabn.data.sources import Entry, Listing, folder
 
@@ -154,10 +154,10 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_encoder_that_cuts_otherwise_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_video(tmp_path / "source" / "a" / "v.avi", numbered_frames(20))
+    path = write_video(tmp_path / "v.avi", numbered_frames(20))
     monkeypatch.setattr("objabn.data.pack_shard.encode_gops", lambda frames, **_: [b"init", *(b"GOP" for _ in frames)][:3])
     with pytest.raises(RuntimeError, match="2 GOPs of its 20 frames instead of 3"):
-        pack(folder(tmp_path / "source"), tmp_path / "packed", PackSettings(store="video"), workers=1)
+        encode_video(path, PackSettings(store="video"))
 
 
 @pytest.mark.parametrize("settings", STORES[:2], ids=["frames", "video"])

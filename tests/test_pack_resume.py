@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from videos import class_folders, everything, numbered_frames, write_video
 
-from objabn.data.pack import divide, find_plan, pack, shard_jobs
-from objabn.data.pack_shard import PackSettings
-from objabn.data.pack_workers import run_jobs
+from objabn.data.pack import divide, pack
 from objabn.data.sources import folder
 
 
@@ -80,12 +78,14 @@ def test_a_killed_packing_leaves_no_process_and_no_rubbish(tmp_path: Path) -> No
     assert everything(killed) == everything(straight)
 
 
-def test_an_error_in_a_worker_is_raised_here(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "source", frames=(5,) * 10)
-    plan = shard_jobs(folder(root), tmp_path / "packed", PackSettings(), find_plan(folder(root), tmp_path / "packed", PackSettings()))
-    blocked = [job._replace(path=tmp_path / "source" / "A" / "v1.avi" / "no folder") for job in plan]
-    with pytest.raises(OSError, match=r"v1\.avi"):
-        run_jobs(blocked, 2, on_videos=lambda _: None)
+@pytest.mark.parametrize("name", ["index.safetensors", "manifest.json", "shard-00001.safetensors"])
+def test_what_is_deleted_is_made_anew(name: str, tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "source", frames=(5,) * 6)
+    pack(folder(root), tmp_path / "packed")
+    before = everything(tmp_path / "packed")
+    (tmp_path / "packed" / name).unlink()
+    assert not pack(folder(root), tmp_path / "packed").was_finished
+    assert everything(tmp_path / "packed") == before
 
 
 def test_shards_are_bounded_by_videos_and_by_source_bytes() -> None:

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 from toys import Recorder, Toy, nano, toy_batch, toy_config
 
-from objabn.config import Config, OptimConfig, RunConfig
-from objabn.training import checkpoint as checkpoint_module
-from objabn.training.checkpoint import find_checkpoint, settle, write_checkpoint
+from objabn import checkpoint as checkpoint_module
+from objabn.checkpoint import find_checkpoint, settle, write_checkpoint
+from objabn.config import Config, LossConfig, OptimConfig, RunConfig
 from objabn.training.logging import read_records
 from objabn.training.loop import fit
 from objabn.training.run_folder import consumed_samples
@@ -29,7 +29,13 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing in between may catch it."""
 
 
-class Mortal(list):
+class Balanced(list):
+    """Batches that know how many training videos each class has."""
+
+    class_counts = (4, 2, 6)
+
+
+class Mortal(Balanced):
     """Batches that kill the process when one too many is asked for."""
 
     def __init__(self, batches: list[Batch], lives: int) -> None:
@@ -96,6 +102,32 @@ def test_three_steps_kill_resume_three_steps_equal_six_straight(
     fit(nano(config, seed=5), clips, config, run_folder=tmp_path / "killed", resume=True, monitor=clips[:1], loggers=[])
     assert_same_end(tmp_path / "straight", tmp_path / "killed")
     assert [loss_of(record) for record in log_of(tmp_path / "killed")] == [loss_of(record) for record in log_of(tmp_path / "straight")]
+
+
+@pytest.mark.parametrize(
+    ("lives", "settings"),
+    [
+        (4, {"ema": 0.9}),  # three batches an epoch: killed in the second one
+        (3, {"freeze": ("stem", "norms"), "ema": 0.5}),
+        (5, {"backbone_factor": 0.1, "branch_factor": 2.0, "weight_decay": 0.1, "name": "adamw"}),
+        (4, {"epochs": 9, "lr": 1e-30, "patience_epochs": 1}),  # nothing gets better: the second epoch is the last
+    ],
+)
+def test_every_way_of_learning_is_resumed_exactly(tmp_path: Path, lives: int, settings: dict[str, object]) -> None:
+    config = config_of(checkpoint_steps=2)
+    loss = LossConfig(label_smoothing=0.1, class_weights="balanced")
+    config = replace(config, loss=loss, optim=replace(config.optim, **settings))
+    clips, named = Balanced(toy_batch(seed) for seed in range(3)), {"monitor": [toy_batch(9)], "monitor_subset": "val", "loggers": []}
+    straight = fit(nano(config), clips, config, run_folder=tmp_path / "straight", **named)
+    assert straight.epochs == 2
+    with pytest.raises(Killed):
+        fit(nano(config), Mortal(clips, lives), config, run_folder=tmp_path / "killed", **named)
+    disturb()
+    fit(nano(config, seed=5), clips, config, run_folder=tmp_path / "killed", resume=True, **named)
+    assert_same_end(tmp_path / "straight", tmp_path / "killed")
+    assert [loss_of(record) for record in log_of(tmp_path / "killed")] == [loss_of(record) for record in log_of(tmp_path / "straight")]
+    best = [load_file(tmp_path / name / "best/model.safetensors") for name in ("straight", "killed")]
+    assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
 
 
 def log_of(folder: Path) -> list[dict]:

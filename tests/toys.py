@@ -1,5 +1,8 @@
-"""Small networks and batches that tests of training and evaluation share."""
+"""Small networks, batches and indices that tests of sampling, training and evaluation share."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +35,7 @@ class Toy(nn.Module):
 
     map_names = ("M_o",)
     feature_channels, grid_size, classes, clip_frames, clip_size = 3, GRID, CLASSES, FRAMES, SIZE
-    class_names = stride_frames = None
+    class_names = clip_config = None
 
     def __init__(self, config: Config, seed: int = 0) -> None:
         super().__init__()
@@ -67,6 +70,18 @@ def toy_batch(seed: int, clips: int = 4) -> Batch:
         frames=torch.arange(FRAMES).expand(clips, -1),
         view=torch.zeros(clips, dtype=torch.int64),
         present=torch.ones(clips, dtype=torch.bool),
+    )
+
+
+def toy_index(frames: list[int], size_YX: tuple[int, int] = (240, 320), fps: float = 25.0) -> SimpleNamespace:
+    """The columns of an index that sampling reads, of videos with these numbers of frames."""
+    count = len(frames)
+    return SimpleNamespace(
+        frames=np.array(frames, np.int64),
+        height=np.full(count, size_YX[0], np.int32),
+        width=np.full(count, size_YX[1], np.int32),
+        fps=np.full(count, fps, np.float32),
+        label=np.arange(count) % 5,
     )
 
 

@@ -32,7 +32,7 @@ class PackedDataset:
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.store: str = manifest["store"]
         self._shard_start = np.searchsorted(index.shard, np.arange(manifest["shards"]))
-        self._open_shard = mapped_shards(root)
+        self._open_shard = mapped_shards(root, "prepare")
         self._masks = MaskStore.find(root / "masks", manifest["fingerprint"])
 
     def __len__(self) -> int:

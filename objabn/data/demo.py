@@ -24,6 +24,7 @@ from objabn.data.pack_shard import PackSettings
 from objabn.data.progress import Counter, OnProgress
 from objabn.data.segment import import_masks
 from objabn.data.sources import Listing, folder
+from objabn.files import claimed
 
 MOTIONS = {"slow_right": 1, "slow_left": -1, "fast_right": 3, "fast_left": -3}
 """Places from one frame of a clip to the next; all odd, so that eight frames visit all eight places."""
@@ -78,11 +79,13 @@ def make_demo(
 ) -> PackedDataset:
     """Write, pack and mask the demo dataset in `root`; one that is already there is opened."""
     if not (root / "masks" / "manifest.json").is_file():
-        listing = write_demo(root, train=train, test=test, size=size, frames=frames, seed=seed, on_progress=on_progress)
-        pack(listing, root, PackSettings(quality=95))
-        # Masks that a kill left half finished belong to files that have been written anew.
-        shutil.rmtree(root / "masks", ignore_errors=True)
-        import_masks(open_dataset(root), root / "own_masks")
+        # Each of the three has a folder of its own to write to.
+        with claimed(root / "videos"):
+            listing = write_demo(root, train=train, test=test, size=size, frames=frames, seed=seed, on_progress=on_progress)
+            pack(listing, root, PackSettings(quality=95))
+            # Masks that a kill left half finished belong to files that have been written anew.
+            shutil.rmtree(root / "masks", ignore_errors=True)
+            import_masks(open_dataset(root), root / "own_masks")
     return open_dataset(root)
 
 

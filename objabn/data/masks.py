@@ -70,7 +70,7 @@ class MaskStore:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._open_shard = mapped_shards(folder)
+        self._open_shard = mapped_shards(folder, "masks")
 
     @classmethod
     def find(cls, folder: Path, dataset_fingerprint: str) -> "MaskStore | None":

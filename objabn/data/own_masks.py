@@ -1,8 +1,10 @@
 """The user's own masks: PNG folders or NPZ files, one per video."""
 
 import hashlib
+import os
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +51,7 @@ def files_digest(folder: Path, places: Sequence[Path]) -> str:
     for place in places:
         for path in sorted(place.glob("*.png")) if place.is_dir() else (place,):
             found = path.stat()
-            digest.update(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -71,10 +73,11 @@ def read_pngs(place: Path, name: str, *, frames: int, shape: tuple[int, int]) ->
     for number, path in enumerate(paths):
         try:
             picture = np.asarray(Image.open(path))
-        except OSError as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"The mask {path} of {name} cannot be read ({error}).") from None
         # Palettes hold object numbers; of colours, the alpha channel says nothing about objects.
         flat = picture if picture.ndim == 2 else picture[..., : 1 if picture.shape[2] == 2 else 3].max(2)
+        check_shape(name, flat.shape, shape)
         mask[number] = resize_nearest(flat > 0, shape)
     return mask
 
@@ -84,11 +87,12 @@ def read_npz(path: Path, name: str, *, frames: int, shape: tuple[int, int]) -> N
     try:
         with np.load(path, allow_pickle=False) as file:
             mask = file["mask"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"The masks {path} of {name} cannot be read ({error}); expected is an array `mask` of (T, Y, X).") from None
+    except (OSError, KeyError, EOFError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
+        raise ValueError(f"The masks {path} of {name} cannot be read; expected is an NPZ with an array `mask` of (T, Y, X).") from None
     if mask.ndim != 3:
         raise ValueError(f"The masks {path} of {name} have the shape {mask.shape}; expected is (T, Y, X).")
     check_count(name, len(mask), frames)
+    check_shape(name, mask.shape[1:], shape)
     return np.stack([resize_nearest(frame > 0, shape) for frame in mask])
 
 
@@ -96,6 +100,15 @@ def check_count(name: str, found: int, frames: int) -> None:
     """Refuse masks that do not belong to every frame of the video."""
     if found != frames:
         raise ValueError(f"{name} has {frames} packed frames but {found} masks; give exactly one mask per frame.")
+
+
+def check_shape(name: str, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+    """Refuse masks of another aspect ratio than the packed frames have; rounding may have moved both by a pixel or two."""
+    (rows, columns), (height, width) = found, shape
+    if 0 in found or abs(height / rows - width / columns) > 2 / rows + 2 / columns:
+        raise ValueError(
+            f"The masks of {name} have {columns} x {rows} pixels and its packed frames {width} x {height}; they must have the same shape."
+        )
 
 
 def resize_nearest(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from objabn.data.masks import VideoMasks, mask_fingerprint, write_mask_shard
 from objabn.data.own_masks import files_digest, find_own_masks, read_own_masks
 from objabn.data.progress import Counter, OnProgress
 from objabn.data.shards import read_columns, shard_path
-from objabn.files import write_json
+from objabn.files import claimed, discard_unfinished, write_json
 
 Segmenter = Callable[[NDArray[np.uint8]], VideoMasks]
 """(T, Y, X, 3) RGB frames to their masks and counts."""
@@ -80,14 +80,16 @@ def write_masks(
     rank, world = part
     is_mine = dataset.index.shard % world == rank
     counter = Counter(on_progress, int(dataset.index.frames[is_mine].sum()))
-    for number in range(rank, dataset.manifest["shards"], world):
-        path = shard_path(folder, number)
-        rows = np.flatnonzero(dataset.index.shard == number)
-        if is_finished(path, mark):
-            counter.add(int(dataset.index.frames[rows].sum()))
-        else:
-            write_mask_shard(path, counted(masks_of, rows, counter), mark)
-    return close_store(dataset, folder, dict(description), mark)
+    with claimed(folder, part=f"-{rank}-of-{world}"):
+        for number in range(rank, dataset.manifest["shards"], world):
+            path = shard_path(folder, number)
+            rows = np.flatnonzero(dataset.index.shard == number)
+            if is_finished(path, mark):
+                counter.add(int(dataset.index.frames[rows].sum()))
+            else:
+                discard_unfinished(folder, path.name)
+                write_mask_shard(path, counted(masks_of, rows, counter), mark)
+        return close_store(dataset, folder, dict(description), mark)
 
 
 def counted(masks_of: Callable[[int], Iterator[VideoMasks]], rows: NDArray[np.int64], counter: Counter) -> Iterator[VideoMasks]:
@@ -102,7 +104,7 @@ def is_finished(path: Path, mark: str) -> bool:
     """Tell whether a mask shard is already there; one made in another way is a ValueError."""
     if not path.is_file():
         return False
-    if read_columns(path).metadata.get("fingerprint") != mark:
+    if read_columns(path, "masks").metadata.get("fingerprint") != mark:
         raise ValueError(
             f"{path.parent} holds masks made with another segmenter, other settings, from other mask files or of another packing; "
             "delete that folder and run `objabn masks` again."
@@ -115,7 +117,7 @@ def close_store(dataset: PackedDataset, folder: Path, description: dict[str, Any
     paths = [shard_path(folder, number) for number in range(dataset.manifest["shards"])]
     if not all(is_finished(path, mark) for path in paths):
         return None
-    counts = [read_columns(path).arrays["counts"] for path in paths]
+    counts = [read_columns(path, "masks").arrays["counts"] for path in paths]
     for number, count in enumerate(counts):
         frames = int(dataset.index.frames[dataset.index.shard == number].sum())
         if len(count) != frames:

@@ -29,9 +29,9 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.safetensors"
 
 
-def mapped_shards(folder: Path) -> Callable[[int], "Columns"]:
-    """Return what maps the shards of a folder by number and keeps those asked for last."""
-    return functools.lru_cache(maxsize=OPEN_SHARDS)(lambda number: read_columns(shard_path(folder, number)))
+def mapped_shards(folder: Path, command: str) -> Callable[[int], "Columns"]:
+    """Return what maps the shards of a folder, which `objabn COMMAND` wrote, by number and keeps those asked for last."""
+    return functools.lru_cache(maxsize=OPEN_SHARDS)(lambda number: read_columns(shard_path(folder, number), command))
 
 
 def running_sum(lengths: Sequence[int]) -> NDArray[np.int64]:
@@ -64,8 +64,11 @@ def write_columns(
         file.writelines(chunks or ())
 
 
-def read_columns(path: Path) -> Columns:
-    """Map a file written by `write_columns` (or any safetensors file) without copying; a damaged one is a RuntimeError."""
+def read_columns(path: Path, command: str = "prepare") -> Columns:
+    """Map a file written by `write_columns` (or any safetensors file) without copying; a damaged one is a RuntimeError.
+
+    `command` is what wrote it: `objabn COMMAND` writes anew what is missing.
+    """
     try:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -74,9 +77,9 @@ def read_columns(path: Path) -> Columns:
         metadata = layout.pop("__metadata__", {})
         return Columns({name: view(mapped, data_start, **column) for name, column in layout.items()}, metadata)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing; the packed dataset is incomplete: run `objabn prepare` again.") from None
+        raise FileNotFoundError(f"{path} is missing; run `objabn {command}` again as before, which writes it anew.") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RuntimeError(f"{path} is damaged ({error}); delete it and run the command that made it again.") from None
+        raise RuntimeError(f"{path} is damaged ({error}); delete it and run `objabn {command}` again as before.") from None
 
 
 def read_manifest(path: Path, command: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ class Backbone(Protocol):
     """Mean of the pixels, on a scale from 0 to 1, that the weights were trained with."""
     std: float
     """Standard deviation of the same pixels."""
+    stem_names: tuple[str, ...]
+    """Names of the modules that the stem is made of."""
     classifier: str
     """Name of the layer that depends on the number of classes."""
 

@@ -24,6 +24,9 @@ class AttentionBranch(nn.Module):
     convolution and batch norm act on each map alone, so N heads are N independent ones.
     """
 
+    class_layers = ("shared_conv", "shared_norm", "map_conv", "class_conv")
+    """Names of the layers whose shapes depend on the number of classes."""
+
     def __init__(
         self,
         blocks: nn.Module,

@@ -1,6 +1,7 @@
 """From settings to a network: the only place that reads `ModelConfig`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -8,10 +9,13 @@ from torch import nn
 
 from objabn.config import ModelConfig
 from objabn.models.branches import AttentionBranch
+from objabn.models.finetuning import load_complete
 from objabn.models.gating import MergingGate, SingleGate
+from objabn.models.model_files import is_complete_model, model_file
 from objabn.models.network import AttentionNetwork
-from objabn.models.weights import load_weights
-from objabn.models.x3d import BACKBONES, build_x3d
+from objabn.models.sizes import BACKBONES
+from objabn.models.weights import WeightsReport, load_weights
+from objabn.models.x3d import X3D, build_x3d
 
 
 def object_map_names(heads: int) -> tuple[str, ...]:
@@ -44,6 +48,7 @@ def create_model(
     apply: Literal["product", "residual"] = "product",
     merge_init: Literal["mean", "random"] = "mean",
     dropout: float = 0.5,
+    replace_classes: bool = False,
 ) -> AttentionNetwork:
     """Build a network by name; the arguments are those of `ModelConfig`, and without `weights` it starts at random."""
     config = ModelConfig(
@@ -59,12 +64,15 @@ def create_model(
         apply=apply,
         merge_init=merge_init,
         dropout=dropout,
+        replace_classes=replace_classes,
     )
     return build_model(config, classes=classes, clip_frames=clip_frames, clip_size=clip_size)
 
 
-def build_model(config: ModelConfig, *, classes: int, clip_frames: int, clip_size: int) -> AttentionNetwork:
-    """Build the network of `config` and load its backbone's weights; `weights_report` says what was loaded."""
+def build_model(
+    config: ModelConfig, *, classes: int, clip_frames: int, clip_size: int, class_names: tuple[str, ...] | None = None
+) -> AttentionNetwork:
+    """Build the network of `config` and load its weights, a backbone's or a complete network's; `weights_report` says what was loaded."""
     if config.system not in SYSTEMS:
         raise ValueError(f"There is no system {config.system!r}; choose one of {', '.join(SYSTEMS)}.")
     if classes < 1:
@@ -77,13 +85,8 @@ def build_model(config: ModelConfig, *, classes: int, clip_frames: int, clip_siz
         clip_size=clip_size,
         dropout=config.dropout,
     )
-    report = load_weights(
-        backbone,
-        config.weights,
-        kinetics400=BACKBONES[config.backbone].kinetics400,
-        classifier=backbone.classifier,
-        name=config.backbone,
-    )
+    start = complete_start(config.weights)
+    report = load_backbone(backbone, config) if start is None else None
     # The branch may start from the backbone's own blocks, so it comes after the weights.
     blocks, channels = backbone.branch_blocks(config.attention_blocks, pretrained=config.attention_init == "pretrained")
     branch = AttentionBranch(
@@ -99,9 +102,22 @@ def build_model(config: ModelConfig, *, classes: int, clip_frames: int, clip_siz
         clip_frames=clip_frames,
         clip_size=clip_size,
     )
-    net.weights_report = report
+    net.class_names = class_names
+    net.weights_report = report if start is None else load_complete(net, start, replace_classes=config.replace_classes)
     # Clips arrive with their channels last; convolutions that keep them there take half the time on a CPU.
     return net.to(memory_format=torch.channels_last_3d)
+
+
+def load_backbone(backbone: X3D, config: ModelConfig) -> WeightsReport:
+    """Load the weights of `config` into a backbone."""
+    kinetics400 = BACKBONES[config.backbone].kinetics400
+    return load_weights(backbone, config.weights, kinetics400=kinetics400, classifier=backbone.classifier, name=config.backbone)
+
+
+def complete_start(weights: str) -> Path | None:
+    """Return the file of the complete network that `weights` means: a run, an exported folder or a file; None if it means anything else."""
+    path = None if weights in ("kinetics400", "none") else model_file(weights)
+    return path if path is not None and is_complete_model(path) else None
 
 
 def build_gate(config: ModelConfig, channels: int) -> nn.Module:

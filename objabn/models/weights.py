@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -28,17 +27,17 @@ class WeightsReport:
     """Classes of the network."""
     classes_in_file: int | None
     """Classes of the file's classifier; None without weights."""
-
-    @property
-    def is_classifier_replaced(self) -> bool:
-        """Say whether the classifier begins afresh because the file's is for other classes."""
-        return self.classes_in_file is not None and self.classes_in_file != self.classes
+    replaced: tuple[str, ...] = ()
+    """Layers that begin afresh because the file's are for other classes."""
 
     def __str__(self) -> str:
         if self.classes_in_file is None:
             return "Random weights: nothing was loaded (weights=none)."
-        replaced = f"; its classifier of {self.classes_in_file} classes is replaced by a new one of {self.classes}"
-        return f"{self.tensors} tensors from {self.source}{replaced if self.is_classifier_replaced else ''}."
+        layers = ", ".join(self.replaced)
+        replaced = (
+            f"; the layers of its {self.classes_in_file} classes begin afresh for {self.classes} new ones: {layers}" if layers else ""
+        )
+        return f"{self.tensors} tensors from {self.source}{replaced}."
 
 
 def load_weights(net: nn.Module, weights: str, *, kinetics400: str | None, classifier: str, name: str) -> WeightsReport:
@@ -56,11 +55,10 @@ def load_weights(net: nn.Module, weights: str, *, kinetics400: str | None, class
     state = unwrap(state, source)
     refuse_misfit(own, state, ignore=classifier, source=source, name=name)
     classes_in_file = state[f"{classifier}.weight"].shape[0]
-    if classes_in_file != classes:
-        state = {key: own[key] if key.startswith(f"{classifier}.") else value for key, value in state.items()}
-    net.load_state_dict(state)
-    replaced = sum(key.startswith(f"{classifier}.") for key in state) if classes_in_file != classes else 0
-    return WeightsReport(source=source, tensors=len(state) - replaced, classes=classes, classes_in_file=classes_in_file)
+    replaced = (classifier,) if classes_in_file != classes else ()
+    taken = {key: value for key, value in state.items() if not (replaced and key.startswith(f"{classifier}."))}
+    net.load_state_dict(own | taken)
+    return WeightsReport(source=source, tensors=len(taken), classes=classes, classes_in_file=classes_in_file, replaced=replaced)
 
 
 def download(address: str | None, name: str) -> Any:
@@ -80,14 +78,19 @@ def download(address: str | None, name: str) -> Any:
 def read(path: Path) -> Any:
     """Read a weights file without running anything that is in it."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}; give `kinetics400`, the path of a file, or `none`.")
+        raise FileNotFoundError(f"There is no weights file {path}; give `kinetics400`, the path of a file or a run, or `none`.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a weights file that can be read safely ({reason}); save plain tensors with torch.save.") from error
+    except pickle.UnpicklingError as error:
+        # What PyTorch says here is how to load the file all the same.
+        raise ValueError(
+            f"{path} is no file of plain tensors, and nothing else is loaded, as it could run code; save the tensors alone by torch.save."
+        ) from error
+    except Exception as error:
+        # Damaged bytes make readers raise anything.
+        raise ValueError(f"{path} is damaged, or no weights file at all; give another file, or --weights none.") from error
 
 
 def unwrap(content: Any, source: str) -> dict[str, Tensor]:

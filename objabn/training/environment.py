@@ -1,27 +1,14 @@
 """What a result was made with: versions of the libraries, and the machine."""
 
 import platform
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import objabn
-from objabn.machine import available_cores
+from objabn.machine import available_cores, cpu_name
+from objabn.versions import versions
 
-PACKAGES = ("torchvision", "pytorchvideo", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "av", "numpy", "safetensors")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of objabn, Python and the libraries that touch numbers; what is not installed is absent."""
-    found = {"objabn": objabn.__version__, "python": platform.python_version(), "torch": torch.__version__}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found if torch.version.cuda is None else found | {"cuda": torch.version.cuda}
+__all__ = ["hardware", "versions"]
 
 
 def hardware() -> dict[str, Any]:
@@ -34,11 +21,3 @@ def hardware() -> dict[str, Any]:
         "system": platform.platform(),
         "gpus": gpus,
     }
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system tells it."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

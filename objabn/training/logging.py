@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from objabn.files import write_text
+from objabn.files import naming, write_text
 
 Record = dict[str, Any]
 
@@ -32,15 +32,18 @@ class JsonLines:
         """Open the file for more; of the lines it has only those stay that `keep` accepts."""
         kept = [json.dumps(record) + "\n" for record in read_records(path) if keep(record)]
         write_text(path, "".join(kept))
+        self.path = path
         self.file = path.open("a", buffering=1)
 
     def log(self, record: Record) -> None:
         """Append the record."""
-        self.file.write(json.dumps(record) + "\n")
+        with naming(self.path):
+            self.file.write(json.dumps(record) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        with naming(self.path):
+            self.file.close()
 
 
 def read_records(path: Path) -> list[Record]:
@@ -92,4 +95,6 @@ def sentence(record: Record) -> str:
     parts += [f"{name.removesuffix('_top1')} top-1 {record[name]:.1f} %" for name in record if name.endswith("_top1")]
     if "clips_per_second" in record:
         parts += [f"{record['clips_per_second']:.1f} clips/s", f"loader wait {record['loader_wait']:.0f} %"]
+    if "stopped" in record:
+        parts.append(f"stopped: {record['stopped']}")
     return "  ".join(parts)

@@ -5,27 +5,21 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from objabn.config import Config
 from objabn.models.network import AttentionNetwork
+from objabn.training.epochs import finish_epoch, is_evaluation_due, measure, refuse_idle_patience
+from objabn.training.failures import out_of_memory
 from objabn.training.logging import Logger, Record
-from objabn.training.optim import clip_gradients, learning_rate, set_learning_rate
-from objabn.training.precision import as_float32
-from objabn.training.run_folder import start_run_folder
-from objabn.training.scores import Accuracies, VideoScores, run_network
-from objabn.training.session import (
-    Batches,
-    Session,
-    check_position,
-    is_checkpoint_due,
-    log,
-    open_loggers,
-    save,
-    save_best,
-    start_session,
-)
+from objabn.training.optim import clip_gradients, learning_rate, learning_rates, set_learning_rate
+from objabn.training.parts import frozen, set_training_mode
+from objabn.training.precision import algorithms, as_float32
+from objabn.training.run_folder import is_over, start_run_folder
+from objabn.training.session import Batches, Session, check_position, is_checkpoint_due, log, open_loggers, save, start_session
 from objabn.training.signals import Interrupted, StopRequest
 from objabn.training.state import Progress, load_state
-from objabn.types import Batch, Output
+from objabn.types import Batch
 
 
 class FitResult(NamedTuple):
@@ -56,29 +50,42 @@ def fit(
     With a run folder it can be stopped at any moment and resumed exactly: a loader that has a `state` must stand at
     `consumed_samples(run_folder)`, and any other iterable is taken to give the same batches each epoch. `monitor` is
     evaluated after epochs, and `best/` kept for the subset `val` only. `loggers` is the screen unless given.
-    Raises Interrupted after SIGTERM or Ctrl-C, once the checkpoint is written.
+    With `optim.ema` the network ends as the average. Raises Interrupted after SIGTERM or Ctrl-C, once the checkpoint is
+    written.
     """
-    checkpoint = start_run_folder(run_folder, config, resume=resume) if run_folder else None
-    session = start_session(net, batches, config, run_folder=run_folder)
-    progress = session.state.progress
-    if checkpoint:
-        load_state(session.state, checkpoint)
-        session.saved_step = progress.step
-    if progress.epoch < config.optim.epochs:
-        check_position(batches, progress)
-        session.loggers = open_loggers(session, loggers)
-        try:
-            with StopRequest() as session.stop:
-                train(session, batches, monitor, monitor_subset)
-        finally:
-            for logger in session.loggers:
-                logger.close()
+    refuse_idle_patience(config, monitor, monitor_subset)
+    with algorithms(deterministic=config.run.deterministic), frozen(net, config.optim.freeze) as still:
+        session = start_session(net, batches, config, run_folder=run_folder, still=still)
+        checkpoint = start_run_folder(run_folder, config, resume=resume) if run_folder else None
+        progress = session.state.progress
+        if checkpoint:
+            load_state(session.state, checkpoint)
+            session.saved_step = progress.step
+        if not is_over(progress.epoch, progress.history, config):
+            check_position(batches, progress)
+            session.loggers = open_loggers(session, loggers)
+            train_and_close(session, batches, monitor, monitor_subset)
+        if session.state.average is not None:
+            net.load_state_dict(session.state.kept.state_dict())
     return summarize(progress)
+
+
+def train_and_close(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
+    """Train while signals are listened to, and close the loggers whatever happens."""
+    try:
+        with StopRequest() as session.stop:
+            train(session, batches, monitor, monitor_subset)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(session.config) from error
+    finally:
+        for logger in session.loggers:
+            logger.close()
 
 
 def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
     """Run the epochs that are left."""
-    while session.state.progress.epoch < session.config.optim.epochs:
+    progress = session.state.progress
+    while not is_over(progress.epoch, progress.history, session.config):
         try:
             train_epoch(session, batches)
             accuracies = measure(session, monitor) if monitor is not None and is_evaluation_due(session) else None
@@ -92,7 +99,7 @@ def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, m
 def train_epoch(session: Session, batches: Batches) -> None:
     """Take the steps that are left of the epoch."""
     config, progress = session.config, session.state.progress
-    session.state.net.train()
+    set_training_mode(session.state.net, session.still)
     session.state.meter.start_clock()
     steps_done = progress.step - progress.epoch * session.steps_per_epoch
     if steps_done == session.steps_per_epoch:
@@ -103,7 +110,8 @@ def train_epoch(session: Session, batches: Batches) -> None:
     for _ in range(steps_done, session.steps_per_epoch):
         take_step(session, islice(rest, config.optim.accumulate))
         if config.run.log_steps and progress.step % config.run.log_steps == 0:
-            log(session, "step", {"learning_rate": session.state.optimizer.param_groups[0]["lr"], **session.state.meter.interval()})
+            rate = learning_rate(config.optim, progress.step - 1, steps_per_epoch=session.steps_per_epoch)
+            log(session, "step", {**learning_rates(config.optim, rate), **session.state.meter.interval()})
         session.stop.raise_if_received()
         if is_checkpoint_due(session):
             save(session)
@@ -137,6 +145,8 @@ def take_step(session: Session, batches: Iterator[Batch]) -> None:
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
+    if state.average is not None:
+        state.average.update(state.net, state.progress.step)
     state.progress.step += 1
 
 
@@ -144,38 +154,6 @@ def exhaust(batches: Iterator[Batch]) -> None:
     """Let the loader come to the end of its epoch; what is left is less than one step."""
     for _ in batches:
         continue
-
-
-def is_evaluation_due(session: Session) -> bool:
-    """Say whether the epoch just trained is followed by an evaluation."""
-    epoch, every = session.state.progress.epoch + 1, session.config.run.evaluate_epochs
-    return epoch == session.config.optim.epochs or (every > 0 and epoch % every == 0)
-
-
-def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
-    """Return the accuracies of the network as it stands."""
-    scores = VideoScores()
-
-    def add(batch: Batch, output: Output) -> None:
-        session.stop.raise_if_received()
-        scores.add(batch, output)
-
-    run_network(session.state.net, monitor, add, precision=session.precision, forward=session.forward)
-    return scores.accuracies()
-
-
-def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -> None:
-    """Write the epoch down, keep the network if it is the best so far, and write the checkpoint."""
-    progress = session.state.progress
-    values = session.state.meter.epoch()
-    if accuracies is not None:
-        values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}
-    progress.history.append(log(session, "epoch", values))
-    progress.epoch += 1
-    if accuracies is not None and subset == "val" and accuracies.top1 > (-1 if progress.best_top1 is None else progress.best_top1):
-        progress.best_top1, progress.best_epoch = accuracies.top1, progress.epoch
-        save_best(session)
-    save(session)
 
 
 def summarize(progress: Progress) -> FitResult:

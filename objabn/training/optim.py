@@ -8,11 +8,13 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from objabn.config import OptimConfig
+from objabn.models.network import AttentionNetwork
+from objabn.training.parts import part_of
 
 
-def build_optimizer(net: nn.Module, objective: nn.Module, config: OptimConfig) -> Optimizer:
+def build_optimizer(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> Optimizer:
     """Return the optimiser over the network and the objective's prototypes; CUDA parameters take the fused kernels."""
-    groups = parameter_groups(net, objective, weight_decay=config.weight_decay)
+    groups = parameter_groups(net, objective, config)
     is_fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
     if config.name == "sgd":
         return SGD(groups, lr=config.lr, momentum=config.momentum, fused=is_fused)
@@ -20,15 +22,32 @@ def build_optimizer(net: nn.Module, objective: nn.Module, config: OptimConfig) -
     return kind(groups, lr=config.lr, fused=is_fused)
 
 
-def parameter_groups(net: nn.Module, objective: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the trainable parameters as groups: weights with decay; norms and biases (at most one axis), then prototypes, without."""
-    trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
-        {"params": [parameter for parameter in objective.parameters() if parameter.requires_grad], "weight_decay": 0.0},
+def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
+    """Return the trainable parameters as groups, one for each `factor` of the learning rate and for with and without decay.
+
+    Weights decay; norms and biases (at most one axis) do not, nor do the prototypes, which come last.
+    """
+    alike: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for path, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            alike.setdefault((rate_factor(config, part_of(net, path)), parameter.ndim > 1), []).append(parameter)
+    groups = [
+        {"params": alike[factor, decays], "weight_decay": config.weight_decay * decays, "factor": factor}
+        for factor, decays in sorted(alike, reverse=True)
     ]
-    return [group for group in groups if group["params"]]
+    prototypes = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    return [*groups, {"params": prototypes, "weight_decay": 0.0, "factor": 1.0}] if prototypes else groups
+
+
+def rate_factor(config: OptimConfig, part: str) -> float:
+    """Return the learning rate of a part of the network as a multiple of `lr`."""
+    factors = {
+        "stem": config.backbone_factor,
+        "tail": config.backbone_factor,
+        "branch": config.branch_factor,
+        "gate": config.branch_factor,
+    }
+    return factors.get(part, 1.0)
 
 
 def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int) -> float:
@@ -50,9 +69,15 @@ def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int) -> fl
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every group this learning rate."""
+    """Give every group its multiple of this learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
+
+
+def learning_rates(config: OptimConfig, rate: float) -> dict[str, float]:
+    """Return the learning rate for the log, and those of backbone and branch where they differ from it."""
+    factors = {"backbone": config.backbone_factor, "branch": config.branch_factor}
+    return {"learning_rate": rate} | {f"{part}_learning_rate": rate * factor for part, factor in factors.items() if factor != 1}
 
 
 def clip_gradients(optimizer: Optimizer, max_norm: float) -> None:

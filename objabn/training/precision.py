@@ -1,7 +1,8 @@
-"""Where and how exactly a network is computed: device, autocast, gradient scaling, compilation."""
+"""Where and how exactly a network is computed: device, autocast, gradient scaling, choice of algorithms, compilation."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -38,7 +39,10 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"run.device={device} needs a GPU and torch sees none; take auto or cpu.")
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"run.device={device} is not possible; it must be auto, cpu, cuda or a GPU by number such as cuda:1.") from None
 
 
 def resolve_amp(amp: str, device: torch.device) -> torch.dtype | None:
@@ -48,6 +52,29 @@ def resolve_amp(amp: str, device: torch.device) -> torch.dtype | None:
     if amp == "fp16" and device.type != "cuda":
         raise ValueError(f"run.amp=fp16 needs a GPU and the device is {device.type}; take bf16 or off.")
     return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+
+
+@contextmanager
+def algorithms(*, deterministic: bool) -> Iterator[None]:
+    """Have torch take the fastest algorithms, or only those that give the same bits each time; its switches are put back afterwards.
+
+    cuBLAS reads its variable when it is first used, so in a process that has computed on a GPU before it should be set from the start.
+    """
+    cudnn, variable = torch.backends.cudnn, "CUBLAS_WORKSPACE_CONFIG"
+    before = torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark, os.environ.get(variable)
+    # Every batch has the same shape, so searching once for the fastest convolutions pays.
+    cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault(variable, ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:3]
+        if before[3] is None:
+            os.environ.pop(variable, None)
 
 
 def compiled(net: nn.Module, mode: str, device: torch.device) -> Callable[[Tensor], Output]:

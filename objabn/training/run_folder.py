@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from objabn.checkpoint import find_checkpoint, settle
 from objabn.config import Config
-from objabn.files import write_json
+from objabn.files import CLAIM, write_json
 from objabn.settings import config_hash, from_dict, learning_settings, to_dict
-from objabn.training.checkpoint import find_checkpoint, settle
 from objabn.training.environment import hardware, versions
 
 
@@ -16,7 +16,7 @@ def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path 
 
     Raises ValueError where the folder holds another run, or this one and `resume` is not asked for.
     """
-    if run_folder.exists() and any(run_folder.iterdir()):
+    if run_folder.exists() and any(path.name != CLAIM for path in run_folder.iterdir()):
         if not resume:
             raise ValueError(f"{run_folder} holds a run already; continue it with --resume, or choose another folder with --out.")
         if (run_folder / "config.json").exists():
@@ -49,7 +49,10 @@ def read_config(run_folder: Path) -> Config:
     path = run_folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{run_folder} is not the folder of a run: it has no config.json; objabn train makes one.")
-    return from_dict(json.loads(path.read_text()))
+    try:
+        return from_dict(json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise RuntimeError(f"{path} is damaged ({error}); the run cannot go on without its settings: begin another one.") from None
 
 
 def consumed_samples(run_folder: Path) -> int:
@@ -58,11 +61,17 @@ def consumed_samples(run_folder: Path) -> int:
 
 
 def is_finished(run_folder: Path, config: Config) -> bool:
-    """Say whether the run has had all its epochs; ValueError where it was begun with other settings."""
+    """Say whether the run has come to its end; ValueError where it was begun with other settings."""
     if not (run_folder / "config.json").exists():
         return False
     refuse_other_settings(run_folder, config)
-    return int(read_progress(run_folder).get("epoch", 0)) >= config.optim.epochs
+    progress = read_progress(run_folder)
+    return is_over(progress.get("epoch", 0), progress.get("history", []), config)
+
+
+def is_over(epochs: int, history: list[dict[str, Any]], config: Config) -> bool:
+    """Say whether a run that has had so many epochs, with a record of each, is at its end: by their number, or stopped early."""
+    return epochs >= config.optim.epochs or (epochs > 0 and "stopped" in history[-1])
 
 
 def read_progress(run_folder: Path) -> dict[str, Any]:

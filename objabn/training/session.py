@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from objabn.checkpoint import write_checkpoint
 from objabn.config import Config
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
 from objabn.objective import build_objective
-from objabn.training.checkpoint import write_checkpoint
+from objabn.training.average import WeightAverage
+from objabn.training.failures import not_finite
 from objabn.training.logging import JsonLines, Logger, Record, Screen
 from objabn.training.meter import Meter
 from objabn.training.optim import build_optimizer
 from objabn.training.precision import Precision, compiled, resolve_precision
 from objabn.training.signals import StopRequest
 from objabn.training.state import Progress, TrainingState, save_state
+from objabn.training.trackers import open_trackers
 from objabn.types import Batch, Output
 
 
@@ -47,6 +50,10 @@ class Session:
     precision: Precision
     forward: Callable[[Tensor], Output]
     """The network, compiled where that is wanted."""
+    kept_forward: Callable[[Tensor], Output]
+    """The same of the network that is evaluated."""
+    still: Sequence[nn.Module]
+    """Modules that are frozen."""
     state: TrainingState
     run_folder: Path | None
     loggers: Sequence[Logger] = ()
@@ -56,29 +63,35 @@ class Session:
     saved_step: int = 0
 
 
-def start_session(net: AttentionNetwork, batches: Batches, config: Config, *, run_folder: Path | None) -> Session:
-    """Bring network, objective and optimiser to the device, as new."""
+def start_session(
+    net: AttentionNetwork, batches: Batches, config: Config, *, run_folder: Path | None, still: Sequence[nn.Module]
+) -> Session:
+    """Bring network, objective and optimiser to the device, as new; the modules that stand still are frozen already."""
     precision = resolve_precision(config.run.device, config.run.amp)
     if precision.device.type == "cuda":
         torch.cuda.set_device(precision.device)  # random states and memory are those of the current device
-        # Every batch has the same shape, so searching once for the fastest convolutions pays.
-        torch.backends.cudnn.benchmark = True
     seed_all(config.run.seed)
     net.to(precision.device)
-    objective = build_objective(config.loss, net).to(precision.device)
+    net.clip_config = config.data
+    objective = build_objective(config.loss, net, class_counts=getattr(batches, "class_counts", None)).to(precision.device)
+    average = WeightAverage(net, config.optim.ema) if config.optim.ema else None
     state = TrainingState(
         net=net,
+        average=average,
         objective=objective,
         optimizer=build_optimizer(net, objective, config.optim),
         scaler=precision.scaler(),
         meter=Meter(precision.device),
         progress=Progress(),
     )
+    forward = compiled(net, config.run.compile, precision.device)
     return Session(
         config=config,
         steps_per_epoch=count_steps(batches, config),
         precision=precision,
-        forward=compiled(net, config.run.compile, precision.device),
+        forward=forward,
+        kept_forward=forward if average is None else compiled(average.net, config.run.compile, precision.device),
+        still=still,
         state=state,
         run_folder=run_folder,
     )
@@ -110,9 +123,11 @@ def check_position(batches: Batches, progress: Progress) -> None:
 
 
 def open_loggers(session: Session, chosen: Sequence[Logger] | None) -> list[Logger]:
-    """Return the chosen loggers, or the screen, and log.jsonl where there is a run folder."""
+    """Return the chosen loggers, or the screen, those of `run.log_to`, and log.jsonl where there is a run folder."""
     steps, progress = session.steps_per_epoch, session.state.progress
-    loggers: list[Logger] = [Screen(epochs=session.config.optim.epochs, steps_per_epoch=steps)] if chosen is None else [*chosen]
+    trackers = open_trackers(session.run_folder, session.config, step=progress.step)
+    first = [Screen(epochs=session.config.optim.epochs, steps_per_epoch=steps)] if chosen is None else chosen
+    loggers: list[Logger] = [*first, *trackers]
     if session.run_folder is None:
         return loggers
 
@@ -129,7 +144,7 @@ def log(session: Session, event: str, values: Record) -> Record:
     now = time.monotonic()
     progress.seconds, session.clock = progress.seconds + now - session.clock, now
     if not math.isfinite(values["loss"]):
-        raise not_finite(session, f"the loss is {values['loss']}")
+        raise not_finite(progress.step, session.saved_step, f"the loss is {values['loss']}")
     epoch = progress.epoch + 1
     record = {"event": event, "epoch": epoch, "step": progress.step, **values, "seconds": round(progress.seconds, 3)}
     for logger in session.loggers:
@@ -149,8 +164,9 @@ def save(session: Session) -> None:
     """Write last/, unless there is no run folder; weights that are not finite are refused, so that last/ stays good."""
     if session.run_folder is None:
         return
-    if not is_finite(session.state.net):
-        raise not_finite(session, "a weight is not a finite number")
+    # What is not finite in the network is so in its average too, for good.
+    if not is_finite(session.state.kept):
+        raise not_finite(session.state.progress.step, session.saved_step, "a weight is not a finite number")
     write_checkpoint(session.run_folder, "last", lambda folder: save_state(session.state, folder))
     session.saved_at, session.saved_step = time.monotonic(), session.state.progress.step
 
@@ -164,13 +180,4 @@ def is_finite(net: nn.Module) -> bool:
 def save_best(session: Session) -> None:
     """Write best/: the network alone."""
     if session.run_folder:
-        write_checkpoint(session.run_folder, "best", lambda folder: save_model(session.state.net, folder / "model.safetensors"))
-
-
-def not_finite(session: Session, reason: str) -> RuntimeError:
-    """Return the error that ends a training gone wrong."""
-    kept = f"the checkpoint of step {session.saved_step} is kept" if session.saved_step else "there is no checkpoint yet"
-    return RuntimeError(
-        f"Training stopped at step {session.state.progress.step}: {reason}; {kept}. "
-        "Begin again with a lower optim.lr, with optim.clip_norm=1, or with run.amp=off."
-    )
+        write_checkpoint(session.run_folder, "best", lambda folder: save_model(session.state.kept, folder / "model.safetensors"))

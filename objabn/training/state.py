@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from objabn.files import aside, write_json
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
+from objabn.training.average import WeightAverage
 from objabn.training.meter import Meter
 
 
@@ -43,38 +45,51 @@ class TrainingState:
     """What a checkpoint holds."""
 
     net: AttentionNetwork
+    """The network that is trained."""
+    average: WeightAverage | None
     objective: nn.Module
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     meter: Meter
     progress: Progress
 
+    @property
+    def kept(self) -> AttentionNetwork:
+        """The network that is evaluated and kept: the average of the trained one, where there is one."""
+        return self.net if self.average is None else self.average.net
+
 
 def save_state(state: TrainingState, folder: Path) -> None:
-    """Write model.safetensors, state.safetensors and state.json."""
+    """Write model.safetensors, state.safetensors and state.json; with an average the trained network is part of the state."""
     optimizer_tensors, optimizer_scalars = split_optimizer(state.optimizer)
     random_tensors, random_scalars = read_random_states()
+    trained = {} if state.average is None else state.net.state_dict()
     tensors = {
+        **{f"net.{name}": tensor for name, tensor in trained.items()},
         **{f"objective.{name}": tensor for name, tensor in state.objective.state_dict().items()},
         **optimizer_tensors,
         **random_tensors,
         **state.meter.to_tensors(),
     }
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / "state.safetensors")
+    # Unlike safetensors' own way of writing, this one says of a full disk which file it has no room for.
+    with aside(folder / "state.safetensors") as file:
+        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     scalars = {
         "progress": dataclasses.asdict(state.progress),
         "optimizer": optimizer_scalars,
         "scaler": state.scaler.state_dict(),
         "random": random_scalars,
     }
-    (folder / "state.json").write_text(json.dumps(scalars, indent=1) + "\n")
-    save_model(state.net, folder / "model.safetensors")
+    write_json(folder / "state.json", scalars)
+    save_model(state.kept, folder / "model.safetensors")
 
 
 def load_state(state: TrainingState, folder: Path) -> None:
     """Put everything back where `save_state` found it."""
     tensors, scalars = load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text())
-    state.net.load_state_dict(load_file(folder / "model.safetensors"))
+    state.kept.load_state_dict(load_file(folder / "model.safetensors"))
+    if state.average is not None:
+        state.net.load_state_dict(under(tensors, "net"))
     state.objective.load_state_dict(under(tensors, "objective"))
     state.optimizer.load_state_dict(join_optimizer(state.optimizer, under(tensors, "optimizer"), scalars["optimizer"]))
     match_layouts(state.optimizer)

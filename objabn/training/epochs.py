@@ -1,0 +1,67 @@
+"""What follows the steps of an epoch: evaluation, the best network so far, the end of patience, and the checkpoint."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from objabn.config import Config
+from objabn.training.scores import Accuracies, VideoScores, run_network
+from objabn.training.session import Session, log, save, save_best
+from objabn.training.state import Progress
+from objabn.types import Batch, Output
+
+
+def refuse_idle_patience(config: Config, monitor: Iterable[Batch] | None, subset: str) -> None:
+    """Raise ValueError where `patience_epochs` would wait for an accuracy that nobody measures."""
+    if config.optim.patience_epochs and (monitor is None or subset != "val" or not config.run.evaluate_epochs):
+        raise ValueError(
+            f"optim.patience_epochs={config.optim.patience_epochs} needs a subset `val` and run.evaluate_epochs of at least 1; "
+            "data.val_fraction=0.2 holds out a fifth of the training groups as `val`."
+        )
+
+
+def is_evaluation_due(session: Session) -> bool:
+    """Say whether the epoch just trained is followed by an evaluation."""
+    epoch, every = session.state.progress.epoch + 1, session.config.run.evaluate_epochs
+    return epoch == session.config.optim.epochs or (every > 0 and epoch % every == 0)
+
+
+def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
+    """Return the accuracies of the network that would be kept."""
+    scores = VideoScores()
+
+    def add(batch: Batch, output: Output) -> None:
+        session.stop.raise_if_received()
+        scores.add(batch, output)
+
+    run_network(session.state.kept, monitor, add, precision=session.precision, forward=session.kept_forward)
+    return scores.accuracies()
+
+
+def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -> None:
+    """Write the epoch down, keep the network if it is the best so far, and write the checkpoint.
+
+    Of equal accuracies the earlier epoch is the best.
+    """
+    progress = session.state.progress
+    values: dict[str, Any] = session.state.meter.epoch()
+    is_best = False
+    if accuracies is not None:
+        values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}
+        is_best = subset == "val" and (progress.best_top1 is None or accuracies.top1 > progress.best_top1)
+        if is_best:
+            progress.best_top1, progress.best_epoch = accuracies.top1, progress.epoch + 1
+        values |= early_stop(progress, session.config)
+    progress.history.append(log(session, "epoch", values))
+    progress.epoch += 1
+    if is_best:
+        save_best(session)
+    save(session)
+
+
+def early_stop(progress: Progress, config: Config) -> dict[str, str]:
+    """Return why the epoch just evaluated is the last one, as `stopped`, where patience is at its end before the epochs are."""
+    patience, epoch = config.optim.patience_epochs, progress.epoch + 1
+    waited = epoch - (progress.best_epoch or 0)
+    if not patience or waited < patience or epoch == config.optim.epochs:
+        return {}
+    return {"stopped": f"no better val top-1 for {waited} epochs than {progress.best_top1:.1f} % after epoch {progress.best_epoch}"}
