@@ -1,4 +1,4 @@
-"""The DALI graph: encoded bytes, mask planes and regions of interest in; warped pixels of clip and mask out.
+"""The DALI graph: encoded bytes, mask bits and regions of interest in; warped pixels of clip and mask out.
 
 One graph serves both stores and both devices. With the store `frames` a DALI sample is one frame, so that a batch of clips
 decodes as B x T independent pictures; with `video` it is one clip. Only the decode node differs.
@@ -7,6 +7,7 @@ decodes as B x T independent pictures; with `video` it is one clip. Only the dec
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.pipeline import Pipeline
 
@@ -14,15 +15,26 @@ Source = Callable[[], list[Any]]
 
 
 def build_graph(
-    source: Source, *, store: str, samples: int, crop_size: int, decode_device: str, device_id: int | None, threads: int, prefetch: int
+    source: Source,
+    *,
+    store: str,
+    samples: int,
+    clip_frames: int,
+    crop_size: int,
+    decode_device: str,
+    device_id: int | None,
+    threads: int,
+    prefetch: int,
 ) -> Pipeline:
-    """Build the pipeline that calls `source` for each batch: encoded, mask, roi_start, roi_end, and for videos frame numbers.
+    """Build the pipeline that calls `source` for each batch.
 
-    Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
+    It gives encoded bytes, mask bits (frames, bytes), height and width of the packed frames, start and end of the region of
+    interest, and for videos frame numbers. Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
     """
     pipeline = clip_graph(
         source,
         store,
+        clip_frames,
         crop_size,
         decode_device,
         batch_size=samples,
@@ -35,24 +47,31 @@ def build_graph(
 
 
 @pipeline_def
-def clip_graph(source: Source, store: str, crop_size: int, decode_device: str) -> tuple[Any, Any]:
+def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, decode_device: str) -> tuple[Any, Any]:
     """Decode, then resize, crop and mirror clip and mask in one pass each over the same region of interest."""
-    layout = "HWC" if store == "frames" else "FHWC"
-    count = 4 if store == "frames" else 5
+    count = 5 if store == "frames" else 6
     inputs = fn.external_source(
         source=source,
         num_outputs=count,
-        dtype=[types.UINT8, types.UINT8, types.FLOAT, types.FLOAT, types.INT32][:count],
-        ndim=[1, len(layout), 1, 1, 1][:count],
-        layout=["", layout, "", "", ""][:count],
+        dtype=[types.UINT8, types.UINT8, types.INT32, types.FLOAT, types.FLOAT, types.INT32][:count],
+        ndim=[1, 2, 1, 1, 1, 1][:count],
     )
-    encoded, mask, roi_start, roi_end = inputs[:4]
+    encoded, bits, size_YX, roi_start, roi_end = inputs[:5]
     if store == "frames":
         pixels = fn.decoders.image(encoded, device=decode_device, output_type=types.RGB)
     else:
-        pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[4])
-    if decode_device == "mixed":
-        mask = mask.gpu()
+        pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[5])
+    mask = unpack(bits.gpu() if decode_device == "mixed" else bits, size_YX, frames=None if store == "frames" else clip_frames)
     region = {"roi_start": roi_start, "roi_end": roi_end, "size": (crop_size, crop_size), "antialias": False}
     clip = fn.resize(pixels, interp_type=types.INTERP_LINEAR, **region)
     return clip, fn.resize(mask, interp_type=types.INTERP_NN, **region)
+
+
+def unpack(bits: Any, size_YX: Any, *, frames: int | None) -> Any:
+    """Turn the bits of each frame into a plane of 0 and 1, ([T,] Y, X, 1); what fills up its last byte is cut off."""
+    weights = types.Constant(np.array([128, 64, 32, 16, 8, 4, 2, 1], np.uint8))
+    pixels = fn.cast((fn.expand_dims(bits, axes=[2]) & weights) > 0, dtype=types.UINT8)
+    rows = fn.slice(fn.reshape(pixels, shape=[frames or 1, -1]), 0, size_YX[0] * size_YX[1], axes=[1])
+    leading = [] if frames is None else [types.Constant([frames])]
+    shape = fn.cat(*leading, size_YX, types.Constant([1]))
+    return fn.reshape(rows, shape=shape, layout="HWC" if frames is None else "FHWC")

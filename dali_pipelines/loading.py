@@ -80,6 +80,7 @@ class DaliLoader(ClipLoader):
             self.feed,
             store=self.dataset.store,
             samples=self.schedule.clips * (data.clip_frames if is_frames else 1),
+            clip_frames=data.clip_frames,
             crop_size=data.crop_size,
             decode_device="cpu" if self.device_id is None else "mixed",
             device_id=self.device_id,
@@ -106,24 +107,31 @@ class Feed:
         """Return the next batch: the inputs of `build_graph`."""
         plan = self.schedule.clips_of(self.step)
         self.step += 1
-        masks = [self.dataset.masks(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
+        masks = [self.dataset.mask_bits(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
         self.fed.append((plan, np.stack([clip.valid for clip in masks])))
-        planes = [clip.mask[..., None] for clip in masks]
-        return self.feed_frames(plan, planes) if self.dataset.store == "frames" else self.feed_clips(plan, planes)
+        bits = [clip.bits for clip in masks]
+        return self.feed_frames(plan, bits) if self.dataset.store == "frames" else self.feed_clips(plan, bits)
 
-    def feed_frames(self, plan: ClipPlan, planes: list[NDArray[np.uint8]]) -> list[Any]:
+    def feed_frames(self, plan: ClipPlan, bits: list[NDArray[np.uint8]]) -> list[Any]:
         """One DALI sample a frame."""
         encoded: list[NDArray[np.uint8]] = []
         for video, frames in zip(plan.video, plan.frames, strict=True):
             encoded += self.dataset.encoded_frames(int(video), frames)
-        roi_start, roi_end = np.ascontiguousarray(np.repeat(plan.roi, plan.frames.shape[1], axis=0).reshape(-1, 2, 2).swapaxes(0, 1))
-        return [encoded, [plane for clip in planes for plane in clip], roi_start, roi_end]
+        count = plan.frames.shape[1]
+        sizes_YX = np.repeat(frame_sizes(self.dataset, plan), count, axis=0)
+        roi_start, roi_end = np.ascontiguousarray(np.repeat(plan.roi, count, axis=0).reshape(-1, 2, 2).swapaxes(0, 1))
+        return [encoded, [frame for clip in bits for frame in clip[:, None]], sizes_YX, roi_start, roi_end]
 
-    def feed_clips(self, plan: ClipPlan, planes: list[NDArray[np.uint8]]) -> list[Any]:
+    def feed_clips(self, plan: ClipPlan, bits: list[NDArray[np.uint8]]) -> list[Any]:
         """One DALI sample a clip."""
         clips = [self.dataset.encoded_clip(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
         roi_start, roi_end = np.ascontiguousarray(plan.roi.reshape(-1, 2, 2).swapaxes(0, 1))
-        return [[clip.data for clip in clips], planes, roi_start, roi_end, [clip.frames for clip in clips]]
+        return [[clip.data for clip in clips], bits, frame_sizes(self.dataset, plan), roi_start, roi_end, [clip.frames for clip in clips]]
+
+
+def frame_sizes(dataset: PackedDataset, plan: ClipPlan) -> NDArray[np.int32]:
+    """Return (M, 2) height and width of the packed frames."""
+    return np.stack([dataset.index.height[plan.video], dataset.index.width[plan.video]], 1)
 
 
 def to_torch(samples: Any) -> Tensor:

@@ -26,8 +26,8 @@ from dali_pipelines import loader
 from objabn.types import Batch
 
 FRAMES = 40
-SIZES = ((144, 160), (160, 208))
-"""Height and width of the videos, two and two; GPUs decode nothing much smaller."""
+SIZES = ((146, 162), (160, 208))
+"""Height and width of the videos, two and two; GPUs decode nothing much smaller, and the first is no whole number of mask bytes."""
 
 
 def write_video(path: Path, seed: int, *, frames: int = FRAMES) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from objabn.data.fragments import join_fragments
 from objabn.data.index import Index, load_index
-from objabn.data.masks import MaskClip, MaskStore
+from objabn.data.masks import MaskBits, MaskClip, MaskStore
 from objabn.data.shards import Columns, mapped_shards, read_manifest
 
 
@@ -68,11 +68,15 @@ class PackedDataset:
 
     def masks(self, video: int, frames: NDArray[np.int64]) -> MaskClip:
         """Return the stored masks of frames at packed size; without a mask store nothing is valid."""
-        shape = (int(self.index.height[video]), int(self.index.width[video]))
+        return self.mask_bits(video, frames).unpacked((int(self.index.height[video]), int(self.index.width[video])))
+
+    def mask_bits(self, video: int, frames: NDArray[np.int64]) -> MaskBits:
+        """Return the same masks with eight pixels to a byte, as a GPU can be given them."""
+        pixels = int(self.index.height[video]) * int(self.index.width[video])
         frames = self._checked(video, frames)
         if self._masks is None:
-            return MaskClip(np.zeros((len(frames), *shape), np.uint8), np.zeros(len(frames), np.bool_))
-        return self._masks.read(int(self.index.shard[video]), self.index.first_frame[video] + frames, shape)
+            return MaskBits(np.zeros((len(frames), -(-pixels // 8)), np.uint8), np.zeros(len(frames), np.bool_))
+        return self._masks.read(int(self.index.shard[video]), self.index.first_frame[video] + frames, pixels)
 
     def _require_store(self, store: str, other: str) -> None:
         if self.store != store:

@@ -15,6 +15,19 @@ from objabn.data.shards import mapped_shards, read_manifest, running_sum, shard_
 COMPRESSION_LEVEL = 12
 
 
+class MaskBits(NamedTuple):
+    """Masks of the frames of a clip as they are stored, eight pixels to a byte."""
+
+    bits: NDArray[np.uint8]
+    """(T, bytes) pixels of each frame row by row, the first in the highest bit; the last byte is filled up with zeros."""
+    valid: NDArray[np.bool_]
+    """(T,): something was found in that frame."""
+
+    def unpacked(self, shape: tuple[int, int]) -> "MaskClip":
+        """Return the masks of frames of (height, width) with a byte for each pixel."""
+        return MaskClip(np.unpackbits(self.bits, axis=1, count=shape[0] * shape[1]).reshape(-1, *shape), self.valid)
+
+
 class MaskClip(NamedTuple):
     """Masks of the frames of a clip."""
 
@@ -36,14 +49,6 @@ class VideoMasks(NamedTuple):
 def pack_mask(mask: NDArray[Any], compressor: zstandard.ZstdCompressor) -> bytes:
     """Return the compressed bits of one (height, width) mask; an empty mask takes no bytes at all."""
     return compressor.compress(np.packbits(mask != 0).tobytes()) if mask.any() else b""
-
-
-def unpack_mask(data: bytes, shape: tuple[int, int], decompressor: zstandard.ZstdDecompressor) -> NDArray[np.uint8]:
-    """Return a mask of 0 and 1 from its compressed bits."""
-    if not data:
-        return np.zeros(shape, np.uint8)
-    bits = np.frombuffer(decompressor.decompress(data), np.uint8)
-    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
 
 
 def write_mask_shard(path: Path, pieces: Iterable[VideoMasks], fingerprint: str) -> int:
@@ -82,17 +87,19 @@ class MaskStore:
             raise ValueError(f"The masks in {folder} belong to another packing of the dataset; delete them and run `objabn masks` again.")
         return cls(folder, manifest)
 
-    def read(self, shard: int, frames: NDArray[np.int64], shape: tuple[int, int]) -> MaskClip:
-        """Return the masks of frames counted within a shard."""
+    def read(self, shard: int, frames: NDArray[np.int64], pixels: int) -> MaskBits:
+        """Return the masks of frames counted within a shard, each of so many pixels."""
         arrays = self._open_shard(shard).arrays
         # Decompressors are not safe to share between threads, and cheap beside sixteen masks.
         decompressor = zstandard.ZstdDecompressor()
+        bits = np.zeros((len(frames), -(-pixels // 8)), np.uint8)
+        data = memoryview(arrays["bytes"])
         spans = zip(arrays["offsets"][frames].tolist(), arrays["offsets"][frames + 1].tolist(), strict=True)
-        mask = np.empty((len(frames), *shape), np.uint8)
         try:
             for position, (start, stop) in enumerate(spans):
-                mask[position] = unpack_mask(arrays["bytes"][start:stop].tobytes(), shape, decompressor)
+                if stop > start:
+                    bits[position] = np.frombuffer(decompressor.decompress(data[start:stop]), np.uint8)
         except (zstandard.ZstdError, ValueError) as error:
             path = shard_path(self.folder, shard)
             raise RuntimeError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
-        return MaskClip(mask, arrays["counts"][frames] > 0)
+        return MaskBits(bits, arrays["counts"][frames] > 0)
