@@ -1,15 +1,20 @@
 """Measurements: two ways of doing one thing, timed by turns on one machine, and the machine they were timed on."""
 
 import gc
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
 from objabn.training.environment import hardware, versions
+
+Unit = Literal["s", "ms", "clips/s", "frames/s", "CPU-ms/clip"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +32,7 @@ class Row:
     peer_name: str
     """What the other way is."""
     unit: str
-    """s, ms, clips/s, frames/s, or MB."""
+    """s, ms, clips/s, frames/s, MB, or CPU-ms/clip: processor time of this process and its children."""
     speedup: float | None
     """Above 1, ours is better, whatever the unit; the median of the ratios of neighbouring runs."""
     spread: float | None
@@ -35,7 +40,9 @@ class Row:
     repeats: int
     """Timed runs of each way, after one that is not counted."""
     frame_exact: bool | None = None
-    """Whether ours delivered the frames that were asked for, judged by the peer's decode; None where no video is read."""
+    """Whether ours delivered the frames that were asked for, judged by decoding from the first frame on; None where no video is read."""
+    peer_exact: bool | None = None
+    """The same of the peer."""
     source: Literal["original", "packed"] | None = None
     """What ours read: the original videos or the packed dataset; None where no video is read."""
 
@@ -44,6 +51,8 @@ class Timings(NamedTuple):
     """Seconds of each way, run by run; runs of the same place are neighbours in time."""
 
     seconds: dict[str, list[float]]
+    cpu_seconds: dict[str, list[float]]
+    """Processor time of this process and its children, all threads together."""
 
     def median(self, name: str) -> float:
         """Return the median of one way in seconds."""
@@ -61,6 +70,7 @@ def measure(ways: dict[str, Callable[[], object]], *, repeats: int = 9, prepare:
     collected and `prepare` is called with the name of the way. Work on a GPU is waited for.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in ways}
     was_collecting = gc.isenabled()
     gc.disable()
     # What is there already is no garbage of the ways, and looking through it would take longer than they do.
@@ -71,14 +81,16 @@ def measure(ways: dict[str, Callable[[], object]], *, repeats: int = 9, prepare:
                 gc.collect()
                 if prepare is not None:
                     prepare(name)
+                cpu_before = cpu_time()
                 duration = time_once(ways[name])
                 if turn > 0:
                     seconds[name].append(duration)
+                    cpu_seconds[name].append(cpu_time() - cpu_before)
     finally:
         gc.unfreeze()
         if was_collecting:
             gc.enable()
-    return Timings(seconds)
+    return Timings(seconds, cpu_seconds)
 
 
 def time_once(way: Callable[[], object]) -> float:
@@ -88,6 +100,17 @@ def time_once(way: Callable[[], object]) -> float:
     way()
     synchronize()
     return time.perf_counter() - start
+
+
+def cpu_time() -> float:
+    """Return the processor seconds of this process and of its living children, which Linux tells to a hundredth."""
+    ticks = 0
+    for stat in (Path(f"/proc/{child.pid}/stat") for child in multiprocessing.active_children()):
+        if stat.is_file():
+            # The name of the program stands in brackets and may hold spaces.
+            fields = stat.read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def synchronize() -> None:
@@ -105,7 +128,7 @@ def compare(
     peer_name: str,
     repeats: int,
     items: int | None = None,
-    unit: Literal["s", "ms", "clips/s", "frames/s"] = "ms",
+    unit: Unit = "ms",
 ) -> Row:
     """Time two ways by turns and return their row; rates count `items` of each call."""
     timings = measure({"ours": ours, "peer": peer}, repeats=repeats)
@@ -121,7 +144,7 @@ def timings_row(
     ours: str = "ours",
     peer: str = "peer",
     items: int | None = None,
-    unit: Literal["s", "ms", "clips/s", "frames/s"] = "ms",
+    unit: Unit = "ms",
 ) -> Row:
     """Turn timings of two ways into a row."""
     ratios = timings.ratios(ours, peer)
@@ -145,6 +168,8 @@ def in_unit(seconds: float, unit: str, items: int | None) -> float:
         if items is None:
             raise ValueError(f"unit={unit!r} needs `items`, the number of them in one call.")
         return items / seconds
+    if unit == "CPU-ms/clip":
+        return 1e3 * seconds / (items or 1)
     return seconds * {"s": 1.0, "ms": 1e3}[unit]
 
 

@@ -25,7 +25,10 @@ class Suite(StrEnum):
 def bench(
     suite: Annotated[Suite, typer.Argument(help="What to measure.")] = Suite.all,
     *,
-    dataset: Annotated[str, typer.Option(help="Packed dataset for the loader suite.", autocompletion=complete_dataset)] = "demo",
+    dataset: Annotated[
+        list[str],
+        typer.Option(help="Packed dataset for the loader suite; give it again for other packings.", autocompletion=complete_dataset),
+    ] = ["demo"],  # noqa: B006
     videos: Annotated[Path | None, typer.Option(help="The dataset's original videos, which the peers read.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     data: DataOption = Path("data"),
@@ -53,19 +56,19 @@ def bench(
         write_json(json_file, report(rows))
 
 
-def loader_rows(dataset_name: str, videos: Path | None, data: Path) -> "list[Row]":
-    """Run the loader suite on a packed dataset and its original videos; the demo is made when absent."""
+def loader_rows(names: list[str], videos: Path | None, data: Path) -> "list[Row]":
+    """Run the loader suite on packings of one dataset and its original videos; the demo is made when absent."""
     from benchmarks import loader
     from objabn.data.dataset import open_dataset
     from objabn.recipes import recipe
 
-    folder = dataset_folder(dataset_name, data)
-    if dataset_name == "demo":
-        videos = videos or folder / "videos"
+    folders = [dataset_folder(name, data) for name in names]
+    if names == ["demo"]:
+        videos = videos or folders[0] / "videos"
     if videos is None:
-        raise ValueError(f"The loader suite needs the original videos of {dataset_name}; give their folder with --videos.")
-    dataset = open_dataset(folder)
-    return loader.run(dataset, recipe(dataset.name), videos)
+        raise ValueError(f"The loader suite needs the original videos of {names[0]}; give their folder with --videos.")
+    datasets = [open_dataset(folder) for folder in folders]
+    return loader.run(datasets, recipe(datasets[0].name), videos)
 
 
 def show(rows: "list[Row]") -> None:
@@ -73,11 +76,11 @@ def show(rows: "list[Row]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("suite", "case", "ours", "peer", "peer is", "unit", "speedup", "spread", "exact", title="objabn bench")
+    table = Table("suite", "case", "ours", "peer", "peer is", "unit", "speedup", "spread", "exact", "peer exact", title="objabn bench")
     for row in rows:
-        exact = {True: "yes", False: "NO", None: ""}[row.frame_exact]
+        exact, peer_exact = ({True: "yes", False: "NO", None: ""}[value] for value in (row.frame_exact, row.peer_exact))
         ours, peer = ("" if value is None else f"{value:.4g}" for value in (row.ours, row.peer))
         speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
         spread = "" if row.spread is None else f"{row.spread:.0%}"
-        table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact)
+        table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact, peer_exact)
     Console().print(table)

@@ -1,21 +1,26 @@
 """What `objabn bench` writes, at tiny sizes: fields and units, not how long anything took."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import core, loader, step
-from benchmarks.result import Row, measure, report
+from benchmarks.peers import PEERS, REFERENCE, Peer, why_absent
+from benchmarks.replay import Replay, is_frame_exact
+from benchmarks.result import Row, cpu_time, measure, report
 from objabn.data.dataset import PackedDataset
 from objabn.data.demo import make_demo
+from objabn.data.reader import reader
 from objabn.recipes import recipe
-from objabn.types import Batch
 
 
 def assert_compared(row: Row, *, suite: str, unit: str, repeats: int) -> None:
@@ -86,23 +91,55 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
 def test_loader_rows(dataset: PackedDataset) -> None:
     config = recipe("demo")
     config = replace(config, optim=replace(config.optim, batch=2), data=replace(config.data, threads=1))
-    rows = loader.run(dataset, config, dataset.root / "videos", batches=2, repeats=1)
-    names = [row.case.partition(":")[0] for row in rows]
-    assert names[0] == "reader"
-    assert set(names) <= {"reader", "DALI on the CPU", "DALI on the GPU"}
-    for row in rows:
-        assert_compared(row, suite="loader", unit="clips/s", repeats=1)
-        assert (row.frame_exact, row.source, row.peer_name) == (True, "packed", loader.PEER)
+    rows = loader.run([dataset], config, dataset.root / "videos", batches=2, repeats=1)
+    assert [row.case.partition(",")[0] for row in rows[:2]] == ["reader"] * 2
+    assert {row.case.partition(",")[0] for row in rows} <= {"reader", "DALI on the CPU", "DALI on the GPU"}
+    assert {"PyAV, originals", "OpenCV, originals"} <= {row.peer_name for row in rows}
+    for rate, cost in zip(rows[::2], rows[1::2], strict=True):
+        assert_compared(rate, suite="loader", unit="clips/s", repeats=1)
+        assert_compared(cost, suite="loader", unit="CPU-ms/clip", repeats=1)
+        assert (rate.frame_exact, rate.source) == (cost.frame_exact, cost.source) == (True, "packed")
+        assert rate.peer_exact or rate.peer_name.startswith("pytorchvideo")
 
 
 def test_a_batch_of_other_frames_is_not_exact(dataset: PackedDataset) -> None:
     config = recipe("demo")
     config = replace(config, optim=replace(config.optim, batch=2))
-    peer = loader.PyAVTorchvision(dataset, config, dataset.root / "videos")
-    batch: Batch = next(iter(loader.our_loaders(dataset, config)["reader"]))
-    assert loader.is_frame_exact(batch, peer)
-    shifted = torch.stack([peer.read(position, 1)[0] for position in range(2)])
-    assert not loader.is_frame_exact(batch._replace(clip=shifted), peer)
+    reference = Replay(dataset, config, dataset.root / "videos", PEERS[REFERENCE].decode)
+    assert is_frame_exact(next(iter(reader(dataset, config))).clip, reference)
+    assert not is_frame_exact([reference.read(position, 1)[0] for position in range(2)], reference)
+
+
+def test_every_peer_that_is_here_gives_the_frames_asked_for(dataset: PackedDataset) -> None:
+    path, frames = dataset.root / "videos" / dataset.index.name(0), np.array([2, 5, 5, 9])
+    expected = PEERS[REFERENCE].decode(path, frames, 25.0)
+    for name, peer in PEERS.items():
+        if why_absent(peer, path) == "" and name != "pytorchvideo":  # which takes frames by time and repeats none
+            assert np.abs(peer.decode(path, frames, 25.0).astype(int) - expected).mean() < 3, name
+
+
+def test_a_peer_that_is_not_here_says_so(tmp_path: Path) -> None:
+    assert "pip install objabn[bench]" in why_absent(Peer(PEERS[REFERENCE].decode, "no_such_package"), tmp_path)
+    assert "No such file" in why_absent(PEERS[REFERENCE], tmp_path / "absent.avi")
+
+
+def test_processor_time_counts_the_children() -> None:
+    before = cpu_time()
+    child = multiprocessing.Process(target=burn, args=(0.3,))
+    child.start()
+    time.sleep(0.6)
+    after = cpu_time()
+    child.kill()
+    child.join()
+    assert after - before >= 0.1
+
+
+def burn(seconds: float) -> None:
+    """Use a core for a while, then wait to be looked at."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    time.sleep(60)
 
 
 def test_preparation_comes_before_each_run_and_is_no_part_of_it() -> None:
@@ -122,5 +159,5 @@ def test_the_report_is_json_and_names_the_machine() -> None:
     assert {"objabn", "python", "torch", "numpy"} <= set(written["versions"])
     assert written["rows"] == [
         {"suite": "core", "case": "c", "ours": 1.0, "peer": 2.0, "peer_name": "p", "unit": "ms", "speedup": 2.0, "spread": 0.0}
-        | {"repeats": 1, "frame_exact": None, "source": None}
+        | {"repeats": 1, "frame_exact": None, "peer_exact": None, "source": None}
     ]

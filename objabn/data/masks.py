@@ -93,12 +93,11 @@ class MaskStore:
         # Decompressors are not safe to share between threads, and cheap beside sixteen masks.
         decompressor = zstandard.ZstdDecompressor()
         bits = np.zeros((len(frames), -(-pixels // 8)), np.uint8)
-        data = memoryview(arrays["bytes"])
         spans = zip(arrays["offsets"][frames].tolist(), arrays["offsets"][frames + 1].tolist(), strict=True)
         try:
             for position, (start, stop) in enumerate(spans):
                 if stop > start:
-                    bits[position] = np.frombuffer(decompressor.decompress(data[start:stop]), np.uint8)
+                    bits[position] = np.frombuffer(decompressor.decompress(arrays["bytes"][start:stop]), np.uint8)
         except (zstandard.ZstdError, ValueError) as error:
             path = shard_path(self.folder, shard)
             raise RuntimeError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
