@@ -97,7 +97,7 @@ class MaskStore:
         try:
             for position, (start, stop) in enumerate(spans):
                 if stop > start:
-                    bits[position] = np.frombuffer(decompressor.decompress(arrays["bytes"][start:stop]), np.uint8)
+                    bits[position] = np.frombuffer(decompressor.decompress(arrays["bytes"][start:stop].data), np.uint8)
         except (zstandard.ZstdError, ValueError) as error:
             path = shard_path(self.folder, shard)
             raise RuntimeError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
