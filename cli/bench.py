@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from benchmarks.result import Row
 
 
+WIDTH_IN_FILES = 180
+"""Characters of a line where nobody says how many fit."""
+
+
 class Suite(StrEnum):
     """What can be measured."""
 
@@ -83,4 +87,7 @@ def show(rows: "list[Row]") -> None:
         speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
         spread = "" if row.spread is None else f"{row.spread:.0%}"
         table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact, peer_exact)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
+    console.print(table)
