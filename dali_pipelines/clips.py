@@ -1,6 +1,6 @@
 """The DALI graph: encoded bytes, mask bits and regions of interest in; warped pixels of clip and mask out.
 
-One graph serves both stores and both devices. With the store `frames` a DALI sample is one frame, so that a batch of clips
+One graph serves both stores and all places. With the store `frames` a DALI sample is one frame, so that a batch of clips
 decodes as B x T independent pictures; with `video` it is one clip. Only the decode node differs.
 """
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.pipeline import Pipeline
+
+from dali_pipelines.decode_place import Place
 
 Source = Callable[[], list[Any]]
 
@@ -21,7 +23,7 @@ def build_graph(
     samples: int,
     clip_frames: int,
     crop_size: int,
-    decode_device: str,
+    place: Place,
     device_id: int | None,
     threads: int,
     prefetch: int,
@@ -36,7 +38,7 @@ def build_graph(
         store,
         clip_frames,
         crop_size,
-        decode_device,
+        place,
         batch_size=samples,
         num_threads=threads,
         device_id=device_id,
@@ -47,7 +49,7 @@ def build_graph(
 
 
 @pipeline_def
-def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, decode_device: str) -> tuple[Any, Any]:
+def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, place: Place) -> tuple[Any, Any]:
     """Decode, then resize, crop and mirror clip and mask in one pass each over the same region of interest."""
     count = 5 if store == "frames" else 6
     inputs = fn.external_source(
@@ -57,11 +59,14 @@ def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, dec
         ndim=[1, 2, 1, 1, 1, 1][:count],
     )
     encoded, bits, size_YX, roi_start, roi_end = inputs[:5]
+    decode_device = "mixed" if place == "gpu" else "cpu"
     if store == "frames":
         pixels = fn.decoders.image(encoded, device=decode_device, output_type=types.RGB)
     else:
         pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[5])
-    mask = unpack(bits.gpu() if decode_device == "mixed" else bits, size_YX, frames=None if store == "frames" else clip_frames)
+    if place == "hybrid":
+        pixels = pixels.gpu()
+    mask = unpack(bits if place == "cpu" else bits.gpu(), size_YX, frames=None if store == "frames" else clip_frames)
     region = {"roi_start": roi_start, "roi_end": roi_end, "size": (crop_size, crop_size), "antialias": False}
     clip = fn.resize(pixels, interp_type=types.INTERP_LINEAR, **region)
     return clip, fn.resize(mask, interp_type=types.INTERP_NN, **region)

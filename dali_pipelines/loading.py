@@ -11,6 +11,7 @@ from nvidia.dali.pipeline import Pipeline
 from torch import Tensor
 
 from dali_pipelines.clips import build_graph
+from dali_pipelines.decode_place import Choice, Place, choose_place, possible_places
 from objabn.config import Config
 from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
@@ -27,23 +28,19 @@ def loader(
 
     On the CPU (`data.decode`, or no GPU) DALI decodes JPEG frames and VP9; an H.264 pack needs a GPU.
     """
-    device_id = choose_device(config)
-    codec = dataset.manifest.get("codec")
-    if device_id is None and dataset.store == "video" and codec == "h264":
-        raise RuntimeError(
-            f"DALI decodes H.264 on a GPU only and {dataset.name} is packed with it; take --loader reader, "
-            "or pack with --codec vp9 or --store frames."
-        )
-    return DaliLoader(dataset, Schedule(dataset, config, subset=subset, rank=rank, world=world), start_sample, device_id)
+    places = possible_places(dataset, config)
+    schedule = Schedule(dataset, config, subset=subset, rank=rank, world=world)
+
+    def start(place: Place) -> DaliLoader:
+        return DaliLoader(dataset, schedule, start_sample, Choice(place, {}, {}))
+
+    choice = choose_place(places, start, schedule.clips)
+    return DaliLoader(dataset, schedule, start_sample, choice)
 
 
-def choose_device(config: Config) -> int | None:
-    """Return the number of the GPU that decodes, or None for the CPU."""
-    decode, device = config.data.decode, config.run.device
-    has_gpu = torch.cuda.is_available()
-    if decode == "gpu" and not has_gpu:
-        raise RuntimeError("data.decode=gpu needs a GPU and torch sees none; take data.decode=cpu.")
-    if decode == "cpu" or not has_gpu or (decode == "auto" and device == "cpu"):
+def device_number(place: Place, device: str) -> int | None:
+    """Return the number of the GPU that warps, or None for the CPU."""
+    if place == "cpu":
         return None
     number = torch.device(device).index if device.startswith("cuda") else None
     return torch.cuda.current_device() if number is None else number
@@ -52,9 +49,10 @@ def choose_device(config: Config) -> int | None:
 class DaliLoader(ClipLoader):
     """Re-iterable over the rest of the current epoch; `state` is the number of samples handed out over all ranks."""
 
-    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int, device_id: int | None) -> None:
+    def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int, choice: Choice) -> None:
         super().__init__(dataset, schedule, start_sample)
-        self.device_id = device_id
+        self.choice = choice
+        self.device_id = device_number(choice.place, schedule.config.run.device)
         self.feed = Feed(dataset, schedule, self.step)
         self.pipeline: Pipeline | None = None
 
@@ -82,7 +80,7 @@ class DaliLoader(ClipLoader):
             samples=self.schedule.clips * (data.clip_frames if is_frames else 1),
             clip_frames=data.clip_frames,
             crop_size=data.crop_size,
-            decode_device="cpu" if self.device_id is None else "mixed",
+            place=self.choice.place,
             device_id=self.device_id,
             threads=data.threads or available_cores(),
             prefetch=data.prefetch,

@@ -37,8 +37,8 @@ class DataConfig:
     """Part of the training groups held out as the subset `val`."""
     loader: Literal["dali", "reader"] = "dali"
     """`dali`, or `reader`: the same batches from PyAV and PyTorch, without DALI."""
-    decode: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where DALI decodes; `auto` takes the GPU where the run has one."""
+    decode: Literal["auto", "cpu", "hybrid", "gpu"] = "auto"
+    """Where DALI decodes and warps: `hybrid` decodes on the CPU and warps on the GPU; `auto` tries what the machine has."""
     threads: int = 0
     """Threads of the loader; 0 takes one per core of this process."""
     prefetch: int = 2
