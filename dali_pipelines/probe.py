@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nvidia import dali
 
 from dali_pipelines.clips import build_graph
+from dali_pipelines.decode_place import Place
 from dali_pipelines.loading import to_torch
 from objabn.data.encode import encode_gops, encode_jpeg, to_planes
 from objabn.diagnosis.findings import Finding, note, ok, problem
@@ -26,8 +27,8 @@ class Decoder(NamedTuple):
 
     codec: str
     """`jpeg`, `vp9` or `h264`."""
-    device: str
-    """`cpu`, or `mixed`: bytes from the CPU, pictures on the GPU."""
+    place: Place
+    """Where it decodes."""
     otherwise: str
     """What to do without it."""
 
@@ -37,9 +38,9 @@ CPU_DECODERS = (
     Decoder("vp9", "cpu", "Pack with --store frames, or take --loader reader."),
 )
 GPU_DECODERS = (
-    Decoder("jpeg", "mixed", "Take --set data.decode=cpu, and update the NVIDIA driver."),
-    Decoder("h264", "mixed", "Pack with --store frames; in a container, give it the driver capability `video`."),
-    Decoder("vp9", "mixed", "Pack with --store frames; in a container, give it the driver capability `video`."),
+    Decoder("jpeg", "gpu", "Take --set data.decode=cpu, and update the NVIDIA driver."),
+    Decoder("h264", "gpu", "Pack with --store frames; in a container, give it the driver capability `video`."),
+    Decoder("vp9", "gpu", "Pack with --store frames; in a container, give it the driver capability `video`."),
 )
 
 
@@ -80,16 +81,17 @@ def decode(decoder: Decoder, frames_TYXC: NDArray[np.uint8]) -> torch.Tensor:
     """Return the frame asked for as the graph of training decodes it."""
     is_picture = decoder.codec == "jpeg"
     encoded = encode_jpeg(frames_TYXC[FRAME], 90) if is_picture else encode_clip(decoder.codec, frames_TYXC)
-    mask = np.zeros((HEIGHT, WIDTH, 1) if is_picture else (1, HEIGHT, WIDTH, 1), np.uint8)
-    corners = [np.array([[0, 0]], np.float32), np.array([[HEIGHT, WIDTH]], np.float32)]
-    fed: list[Any] = [[np.frombuffer(encoded, np.uint8)], [mask], *corners]
+    size_YX, no_mask = np.array([[HEIGHT, WIDTH]], np.int32), np.zeros((1, HEIGHT * WIDTH // 8), np.uint8)
+    region = [np.zeros((1, 2), np.float32), size_YX.astype(np.float32)]
+    fed: list[Any] = [[np.frombuffer(encoded, np.uint8)], [no_mask], size_YX, *region]
     pipeline = build_graph(
         lambda: fed if is_picture else [*fed, [np.array([FRAME], np.int32)]],
         store="frames" if is_picture else "video",
         samples=1,
+        clip_frames=1,
         crop_size=64,
-        decode_device=decoder.device,
-        device_id=None if decoder.device == "cpu" else torch.cuda.current_device(),
+        place=decoder.place,
+        device_id=None if decoder.place == "cpu" else torch.cuda.current_device(),
         threads=1,
         prefetch=1,
     )
