@@ -58,7 +58,7 @@ def findings() -> Iterator[Finding]:
 
 def check_decoder(decoder: Decoder) -> Finding:
     """Decode a picture, or one frame of a clip, and compare its brightness to that of the frame that was asked for."""
-    subject = f"{decoder.codec} on the {'CPU' if decoder.device == 'cpu' else 'GPU'}"
+    subject = f"{decoder.codec} on the {decoder.place.upper()}"
     frames_TYXC = test_frames()
     try:
         seen = float(decode(decoder, frames_TYXC).float().mean())

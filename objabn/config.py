@@ -177,7 +177,7 @@ class OptimConfig:
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is evaluated and kept; 0 is none."""
     patience_epochs: int = 0
-    """Stop after so many epochs without a better accuracy on `val`; 0 is never."""
+    """Stop after so many epochs without a better result on `val` (accuracy, then NLL); 0 is never."""
 
     def __post_init__(self) -> None:
         """Refuse rates and sizes that cannot train."""

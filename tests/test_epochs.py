@@ -28,12 +28,14 @@ def config_of(*, run: RunConfig | None = None, **optim: object) -> Config:
 
 
 @pytest.fixture
-def top1s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The accuracies that the evaluations to come will find."""
-    found: list[float] = []
+def top1s(monkeypatch: pytest.MonkeyPatch) -> list[float | tuple[float, float]]:
+    """The accuracies that the evaluations to come will find, or pairs of accuracy and negative log-likelihood."""
+    found: list[float | tuple[float, float]] = []
 
     def measure(*_given: object) -> Accuracies:
-        return Accuracies(videos=8, top1=found.pop(0), top5=100.0, branch_top1=None, nll=1.0, clip_top1=0.0)
+        value = found.pop(0)
+        top1, nll = value if isinstance(value, tuple) else (value, 1.0)
+        return Accuracies(videos=8, top1=top1, top5=100.0, branch_top1=None, nll=nll, clip_top1=0.0)
 
     monkeypatch.setattr("objabn.training.loop.measure", measure)
     return found
@@ -48,7 +50,7 @@ def weights_in(folder: Path) -> torch.Tensor:
     return load_file(folder / "model.safetensors")["classify.weight"]
 
 
-def test_of_equal_accuracies_the_earlier_epoch_is_the_best(tmp_path: Path, top1s: list[float]) -> None:
+def test_of_equal_results_the_earlier_epoch_is_the_best(tmp_path: Path, top1s: list[float]) -> None:
     top1s += [25.0, 50.0, 50.0]
     saved = []
 
@@ -62,6 +64,13 @@ def test_of_equal_accuracies_the_earlier_epoch_is_the_best(tmp_path: Path, top1s
     assert (progress["best_top1"], progress["best_epoch"]) == (50.0, 2)
     assert torch.equal(weights_in(tmp_path / "best"), saved[0])
     assert not torch.equal(weights_in(tmp_path / "best"), weights_in(tmp_path / "last"))
+
+
+def test_of_equal_accuracies_the_surer_epoch_is_the_best(tmp_path: Path, top1s: list[float | tuple[float, float]]) -> None:
+    top1s += [(50.0, 0.9), (50.0, 0.4), (50.0, 0.6), (40.0, 0.1)]
+    fit_val(config_of(epochs=4), tmp_path)
+    progress = read_progress(tmp_path)
+    assert (progress["best_top1"], progress["best_nll"], progress["best_epoch"]) == (50.0, 0.4, 2)
 
 
 def test_an_accuracy_of_zero_is_a_best_too(tmp_path: Path, top1s: list[float]) -> None:
@@ -114,7 +123,7 @@ def test_patience_ends_a_run_that_then_is_finished(tmp_path: Path, top1s: list[f
     top1s += [25.0, 50.0, 40.0, 50.0, 60.0]
     config = config_of(patience_epochs=2)
     result = fit_val(config, tmp_path)
-    why = "no better val top-1 for 2 epochs than 50.0 % after epoch 2"
+    why = "nothing better on val for 2 epochs than 50.0 % (NLL 1.000) after epoch 2"
     assert [record.get("stopped") for record in result.history] == [None, None, None, why]
     assert read_records(tmp_path / "log.jsonl")[-1]["stopped"] == why
     assert sentence(result.history[-1]).endswith(f"stopped: {why}")

@@ -140,7 +140,7 @@ def test_signals_finish_the_step_save_and_leave_the_handlers_alone(tmp_path: Pat
         fit(Toy(config), clips, config, run_folder=tmp_path / "run", loggers=[])
     assert interruption.value.signal_number == number
     assert json.loads((tmp_path / "run/last/state.json").read_text())["progress"] | {"seconds": 0} == {
-        "epoch": 0, "step": 2, "samples": 8, "seconds": 0, "best_top1": None, "best_epoch": None, "history": [],
+        "epoch": 0, "step": 2, "samples": 8, "seconds": 0, "best_top1": None, "best_nll": None, "best_epoch": None, "history": [],
     }  # fmt: skip
     assert signal.getsignal(number) is handler
 

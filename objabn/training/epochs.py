@@ -40,16 +40,16 @@ def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
 def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -> None:
     """Write the epoch down, keep the network if it is the best so far, and write the checkpoint.
 
-    Of equal accuracies the earlier epoch is the best.
+    Of equal accuracies the lower negative log-likelihood is better: few videos are soon all right, and their maps not yet sharp.
     """
     progress = session.state.progress
     values: dict[str, Any] = session.state.meter.epoch()
     is_best = False
     if accuracies is not None:
         values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}
-        is_best = subset == "val" and (progress.best_top1 is None or accuracies.top1 > progress.best_top1)
+        is_best = subset == "val" and is_better(accuracies, progress)
         if is_best:
-            progress.best_top1, progress.best_epoch = accuracies.top1, progress.epoch + 1
+            progress.best_top1, progress.best_nll, progress.best_epoch = accuracies.top1, accuracies.nll, progress.epoch + 1
         values |= early_stop(progress, session.config)
     progress.history.append(log(session, "epoch", values))
     progress.epoch += 1
@@ -58,10 +58,18 @@ def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -
     save(session)
 
 
+def is_better(accuracies: Accuracies, progress: Progress) -> bool:
+    """Say whether an epoch is better than all before it."""
+    if progress.best_top1 is None or progress.best_nll is None:
+        return True
+    return (accuracies.top1, -accuracies.nll) > (progress.best_top1, -progress.best_nll)
+
+
 def early_stop(progress: Progress, config: Config) -> dict[str, str]:
     """Return why the epoch just evaluated is the last one, as `stopped`, where patience is at its end before the epochs are."""
     patience, epoch = config.optim.patience_epochs, progress.epoch + 1
     waited = epoch - (progress.best_epoch or 0)
     if not patience or waited < patience or epoch == config.optim.epochs:
         return {}
-    return {"stopped": f"no better val top-1 for {waited} epochs than {progress.best_top1:.1f} % after epoch {progress.best_epoch}"}
+    best = f"{progress.best_top1:.1f} % (NLL {progress.best_nll:.3f}) after epoch {progress.best_epoch}"
+    return {"stopped": f"nothing better on val for {waited} epochs than {best}"}

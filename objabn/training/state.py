@@ -34,6 +34,8 @@ class Progress:
     """Time spent, over all sessions."""
     best_top1: float | None = None
     """Highest accuracy on the subset `val`, in percent."""
+    best_nll: float | None = None
+    """The negative log-likelihood that goes with it; of equal accuracies the lower one is better."""
     best_epoch: int | None = None
     """The epoch it belongs to."""
     history: list[dict[str, Any]] = field(default_factory=list)
