@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from objabn.training.environment import hardware, versions
+from objabn.training.environment import hardware
+from objabn.versions import versions
 
 Unit = Literal["s", "ms", "clips/s", "frames/s", "CPU-ms/clip"]
 

@@ -1,7 +1,8 @@
 """Where settings, data, loader and network meet: what several commands share."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,21 @@ def with_flags(config: Config, flags: dict[str, Any], assignments: list[str]) ->
 def default_run_folder(config: Config) -> Path:
     """Return ./runs/NAME-backbone-systemHEADS."""
     model = config.model
-    return Path("runs") / f"{Path(config.data.dataset).stem}-{model.backbone}-{model.system}{model.heads}"
+    return Path("runs") / f"{Path(config.data.dataset).name.removesuffix('.csv')}-{model.backbone}-{model.system}{model.heads}"
+
+
+def has_dali() -> bool:
+    """Say whether DALI is installed, without importing it."""
+    return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 
 
 def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "Batches":
     """Return the loader the config asks for."""
     if config.data.loader == "dali":
-        try:
-            from dali_pipelines import loader
-        except ImportError as error:
-            if not (error.name or "").startswith("nvidia"):
-                raise
-            raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.") from None
+        if not has_dali():
+            raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.")
+        from dali_pipelines import loader
+
         return loader(dataset, config, subset=subset, start_sample=start_sample)
     from objabn.data.reader import reader
 
@@ -103,13 +107,12 @@ def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset:
     from objabn.evaluation import evaluate
     from objabn.models.storage import load_model
     from objabn.settings import config_hash
-    from objabn.training.environment import versions
     from objabn.training.run_folder import read_config
+    from objabn.versions import versions
 
     path, name = find_run_model(run, checkpoint)
     net = load_model(path)
-    if net.classes != len(dataset.classes):
-        raise ValueError(f"{run} tells {net.classes} classes apart and {dataset.name} has {len(dataset.classes)}; they must be the same.")
+    refuse_other_classes(run, net, dataset)
     batches = build_loader(dataset, config, subset=subset)
     evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device)
     videos = len(dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction))
@@ -124,13 +127,26 @@ def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset:
     )
 
 
-def with_bar(batches: "Batches", text: str) -> "Iterable[Batch]":
-    """Yield the batches under a progress bar, where there is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
+def refuse_other_classes(run: Path, net: "AttentionNetwork", dataset: "PackedDataset") -> None:
+    """Raise ValueError where a dataset has not the classes of a network, or numbers one of the same name otherwise."""
+    if net.classes != len(dataset.classes):
+        raise ValueError(f"{run} tells {net.classes} classes apart and {dataset.name} has {len(dataset.classes)}; they must be the same.")
+    numbers = {name: number for number, name in enumerate(net.class_names or ())}
+    for number, name in enumerate(dataset.classes):
+        if numbers.get(name, number) != number:
+            raise ValueError(
+                f"{name!r} is class {numbers[name]} of {run} and class {number} of {dataset.name}; pack that with lists in the run's order."
+            )
 
-    console = Console()
-    return track(batches, text, total=len(batches), console=console, transient=True, disable=not console.is_terminal)
+
+def with_bar(batches: "Batches", text: str) -> "Iterator[Batch]":
+    """Yield the batches under a progress bar, where there is a terminal."""
+    from cli.progress import progress_bar
+
+    with progress_bar(text, unit="batches") as on_progress:
+        for number, batch in enumerate(batches, 1):
+            yield batch
+            on_progress(number, len(batches))
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

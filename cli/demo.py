@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.compose import has_dali
 from cli.places import DataOption, dataset_folder
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def demo(
 
     begin = time.monotonic()
     dataset = open_dataset(dataset_folder("demo", data))
-    flags = {"data.dataset": str(dataset.root), "run.seed": seed}
+    flags = {"data.dataset": str(dataset.root), "run.seed": seed, "data.loader": None if has_dali() else "reader"}
     evaluations = {}
     if compare:
         plain = with_flags(recipe("demo", system="abn"), flags, [])

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.compose import has_dali
 from cli.places import DataOption
 
 if TYPE_CHECKING:
@@ -59,11 +59,6 @@ def probes(data: Path) -> "dict[str, Probe]":
         "Networks": Probe("objabn.diagnosis.networks", "networks", REINSTALL, stops_training=True),
         "Datasets": Probe("objabn.diagnosis.datasets", "datasets", REINSTALL, stops_training=True, arguments=folder),
     }
-
-
-def has_dali() -> bool:
-    """Say whether DALI is installed, without importing it."""
-    return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 
 
 def examine(looked_at: "dict[str, Probe]") -> "Iterator[tuple[str, list[Finding]]]":

@@ -87,7 +87,11 @@ def find_listing(dataset: str, videos: Path | None, annotations: Path | None) ->
     if videos is None:
         if not Path(dataset).is_dir():
             raise FileNotFoundError(f"There is no folder {dataset!r}, and no dataset of that name is known. Possible are: {DATASETS}")
+        if annotations is not None:
+            raise ValueError(f"Lists and videos need a name: objabn prepare NAME --videos {dataset} --annotations {annotations}")
         return folder(dataset)
+    if (official_name := dataset.lower().replace("-", "").replace("_", "")) in OFFICIAL:
+        raise ValueError(f"{dataset} is not the name of official lists; write {official_name}, or another name for videos of your own.")
     if Path(dataset).name != dataset:
         raise ValueError(f"{dataset!r} is not possible as the name of a dataset with --videos; it must be a plain name.")
     return (folder(videos) if annotations is None else csv_list(annotations, videos))._replace(name=dataset)
@@ -109,7 +113,7 @@ def announce(listing: "Listing", folder: Path, settings: "PackSettings", workers
     if folders := sum(entry.path.is_dir() for entry in present):
         print(f"{folders} are folders of frames, taken as {settings.folder_fps:g} frames a second (--fps).")
     if listing.remark:
-        print(listing.remark)
+        print(printable(listing.remark))
     if expected > free:
         raise RuntimeError(f"{folder} has {size_text(free)} free, about {size_text(expected)} are needed; choose another --out.")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.completion import complete_backbone, complete_dataset, complete_setting, complete_system
+from cli.compose import default_run_folder, with_flags
 from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
+from cli.processes import refuse_ranks
 from objabn.config import Config, LossConfig
 from objabn.recipes import recipe as named_recipe
 from objabn.settings import to_dict
@@ -55,9 +57,6 @@ def train(
 
     Example: objabn train ucf101 --heads 3
     """
-    from cli.compose import default_run_folder, with_flags
-    from cli.processes import refuse_ranks
-
     refuse_ranks("train")
     flags = {
         "model.heads": heads,
@@ -72,9 +71,12 @@ def train(
         "run.device": device,
         "run.seed": seed,
     }
-    new = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
-    run_folder = out or default_run_folder(new)
-    config = with_flags(resumed(run_folder, dataset, data), flags, settings or []) if resume and is_begun(run_folder) else new
+    if out is None or not (resume and is_begun(out)):
+        # A run that goes on asks nothing of the network it once began with, which may be gone.
+        config = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
+    run_folder = out or default_run_folder(config)
+    if resume and is_begun(run_folder):
+        config = with_flags(resumed(run_folder, dataset, data), flags, settings or [])
     if dry_run:
         show(config, run_folder)
         return
@@ -83,12 +85,16 @@ def train(
 
 def begin(dataset: str, data: Path, recipe: str, *, finetune: str | None, flags: dict[str, Any], settings: list[str]) -> Config:
     """Return the settings of a new run: the recipe, the make of the network it begins with, the flags, and --set, the last holds."""
-    from cli.compose import with_flags
-
     start = {} if finetune is None else finetuned(finetune, flags["model.weights"])
-    heads, system = (flags[name] or start.get(name) for name in ("model.heads", "model.system"))
-    config = named_recipe(dataset_name(dataset, data), recipe, heads=heads or 1, system=system or "object_abn")
-    return with_flags(with_flags(config, start, []), flags | {"data.dataset": dataset}, settings)
+    name = dataset_name(dataset, data)
+
+    def complete(heads: int, system: str) -> Config:
+        begun = with_flags(named_recipe(name, recipe, heads=heads, system=system), start, [])
+        return with_flags(begun, flags | {"data.dataset": dataset}, settings)
+
+    # The recipe's losses depend on maps and system, by whatever way these were asked for.
+    model = complete(1, "object_abn").model
+    return complete(model.heads, model.system)
 
 
 def finetuned(path: str, weights: str | None) -> dict[str, Any]:

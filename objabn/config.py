@@ -1,7 +1,7 @@
 """The settings of a run: frozen dataclasses with a docstring under each field, which says what it does and in which unit."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot give a clip."""
+        check_choices("data", self)
+        check("data.fold", self.fold, self.fold >= 1, "at least 1")
         check("data.clip_frames", self.clip_frames, self.clip_frames >= 1, "at least 1")
         check("data.stride_frames", self.stride_frames, self.stride_frames >= 1, "at least 1")
         low, high = self.short_side
@@ -95,6 +97,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse networks without a map and cuts outside the stages."""
+        check_choices("model", self)
         check("model.heads", self.heads, self.heads >= 1, "at least 1 (3 gives the maps M_u, M_o, M_b)")
         check("model.heads", self.heads, self.heads != 2, "1, or 3 and more (M_u, M_o, M_b, M_3, ...)")
         check("model.heads", self.heads, self.system != "abn" or self.heads == 1, "1 with system abn; several maps belong to object_abn")
@@ -134,8 +137,8 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         """Refuse negative weights."""
-        for name in ("branch", "mask", "background", "pc", "pc_pull", "pc_push"):
-            check(f"loss.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        check_choices("loss", self)
+        check_not_negative("loss", self, "branch", "mask", "background", "pc", "pc_pull", "pc_push")
         check("loss.label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")
 
 
@@ -180,12 +183,17 @@ class OptimConfig:
     """Stop after so many epochs without a better result on `val` (accuracy, then NLL); 0 is never."""
 
     def __post_init__(self) -> None:
-        """Refuse rates and sizes that cannot train."""
+        """Refuse rates and sizes that cannot train, and steps of the learning rate that would not be taken."""
+        check_choices("optim", self)
         check("optim.lr", self.lr, self.lr > 0, "above 0")
         check("optim.epochs", self.epochs, self.epochs >= 1, "at least 1")
         check("optim.batch", self.batch, self.batch >= 1, "at least 1")
-        for name in ("backbone_factor", "branch_factor", "patience_epochs"):
-            check(f"optim.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        check_not_negative("optim", self, "weight_decay", "clip_norm", "warmup_epochs", "step_factor")
+        check_not_negative("optim", self, "backbone_factor", "branch_factor", "patience_epochs")
+        check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+        has_steps = self.schedule == "step"
+        allowed = f"{'one epoch or more' if has_steps else 'empty'} with schedule={self.schedule}"
+        check("optim.step_epochs", self.step_epochs, bool(self.step_epochs) == has_steps, allowed)
         check("optim.ema", self.ema, 0 <= self.ema < 1, "a number in [0, 1)")
         check(
             "optim.accumulate",
@@ -221,7 +229,10 @@ class RunConfig:
     """Further places for the numbers, beside log.jsonl and the screen: tensorboard, wandb."""
 
     def __post_init__(self) -> None:
-        """Refuse places that do not exist."""
+        """Refuse places that do not exist and numbers below zero."""
+        check_choices("run", self)
+        check("run.seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
+        check_not_negative("run", self, "log_steps", "checkpoint_steps", "checkpoint_minutes", "evaluate_epochs")
         check("run.log_to", ",".join(self.log_to), {"tensorboard", "wandb"}.issuperset(self.log_to), "tensorboard, wandb or both")
 
 
@@ -247,3 +258,17 @@ def check(name: str, value: object, is_valid: bool, allowed: str) -> None:
     """Raise ValueError with what was given and what is allowed."""
     if not is_valid:
         raise ValueError(f"{name}={value} is not possible; it must be {allowed}.")
+
+
+def check_not_negative(section: str, config: Any, *names: str) -> None:
+    """Raise ValueError where one of these settings is below zero."""
+    for name in names:
+        check(f"{section}.{name}", getattr(config, name), getattr(config, name) >= 0, "0 or more")
+
+
+def check_choices(section: str, config: Any) -> None:
+    """Raise ValueError where a setting is none of the values that its type lists."""
+    for setting in fields(config):
+        if get_origin(setting.type) is Literal:
+            value, choices = getattr(config, setting.name), get_args(setting.type)
+            check(f"{section}.{setting.name}", value, value in choices, " or ".join(map(str, choices)))

@@ -72,8 +72,14 @@ def parse(name: str, text: str, kind: Any) -> SettingValue:
     except (KeyError, ValueError):
         count = "" if ... in choices else f"{len(choices)} "
         parts_text = "names" if str in choices else "whole numbers"
-        texts: dict[Any, str] = {Literal: " or ".join(map(str, choices)), tuple: f"{count}{parts_text} with commas between them"}
-        allowed = texts.get(origin, getattr(kind, "__name__", str(kind)))
+        texts: dict[Any, str] = {
+            Literal: " or ".join(map(str, choices)),
+            tuple: f"{count}{parts_text} with commas between them",
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+        }
+        allowed = texts[origin or kind]
         raise ValueError(f"{name}={text} is not possible; it must be {allowed}.") from None
 
 

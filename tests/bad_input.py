@@ -21,8 +21,9 @@ class Row(NamedTuple):
 
 
 def rows() -> dict[str, Row]:
-    lines = [line.strip("| \n").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    found = [Row(*(cell.strip() for cell in cells)) for cells in lines if len(cells) == 4 and cells[0] != "case"]
+    tables = re.findall(r"^\| case \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE.read_text(), re.MULTILINE)
+    lines = [line for table in tables for line in table.splitlines()]
+    found = [Row(*(cell.strip() for cell in line.strip("|").split(" | "))) for line in lines]
     assert len({row.case for row in found}) == len(found), "a case stands in the tables twice"
     return {row.case: row for row in found}
 

@@ -1,9 +1,13 @@
 """Folders, lists and names that are not as they should be: one sentence, and everything that can be packed is."""
 
+import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -122,6 +126,41 @@ def test_two_at_once_do_not_write_to_one_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "packed" / ".claim").exists()
 
 
+def claim_and_hold(folder: Path, start: Barrier, end: Barrier) -> None:
+    """Try to claim a folder at the same moment as others, and hold it until all have tried."""
+    start.wait()
+    try:
+        with claimed(folder):
+            (folder / f"{os.getpid()} won").touch()
+            end.wait()
+    except RuntimeError:
+        end.wait()
+
+
+def test_of_many_at_the_same_moment_one_wins(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, end = context.Barrier(3), context.Barrier(3)
+    processes = [context.Process(target=claim_and_hold, args=(tmp_path / "run", start, end)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 3
+    assert len(list((tmp_path / "run").glob("* won"))) == 1
+
+
+@pytest.mark.slow
+def test_of_two_commands_started_together_one_goes_on(tmp_path: Path) -> None:
+    class_folders(tmp_path / "source", frames=(300,) * 24)
+    program = "import sys; sys.argv[0] = 'objabn'; from cli.main import run; run()"
+    words = [sys.executable, "-c", program, "prepare", str(tmp_path / "source"), "--out", str(tmp_path / "packed")]
+    commands = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = {command.wait(): said for command, said in ((command, "".join(command.communicate())) for command in commands)}
+    assert sorted(ends) == [0, 1]
+    assert_said("two commands that write to one folder at once", ends[1])
+    assert len(open_dataset(tmp_path / "packed")) == 24
+
+
 def test_a_claim_that_was_left_by_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / ".claim").touch()
     with claimed(tmp_path):
@@ -137,10 +176,10 @@ def test_names_are_kept_byte_for_byte_and_shown_safely(told: "type[Told]") -> No
             file.write(film)
     with open(os.fsencode(place) + b"/bad\n\x1b[31m \xff.avi", "wb"):  # noqa: PTH123
         pass
-    found = told("prepare", "source", "--out", "packed")
+    found = told("prepare", "source", "--out", "packed \udcff")
     assert_said("a name that a terminal would obey", found.text)
     assert (found.exit_code, "\x1b" in found.text) == (0, False)
-    dataset = open_dataset("packed")
+    dataset = open_dataset("packed \udcff")
     packed = {os.fsencode(dataset.index.name(row)) for row in range(len(dataset))}
     assert packed == {b"[b]class[x]/" + name + b".avi" for name in ODD_NAMES}
 

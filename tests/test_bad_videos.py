@@ -77,6 +77,12 @@ def change_of_size(folder: Path) -> Path:
     return folder / "film.mpg"
 
 
+def unknown_codec(folder: Path) -> Path:
+    film = avi(folder)
+    film.write_bytes(film.read_bytes().replace(b"FMP4", b"zzzz"))
+    return film
+
+
 def small(folder: Path) -> Path:
     return write_video(folder / "film.avi", numbered_frames(3, height=14, width=40))
 
@@ -107,6 +113,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "damage in mid-stream": lambda folder: overwritten(mp4(folder), 0.5, 0.55),
     "sound only": lambda folder: with_streams(folder / "film.mp4", sound=True),
     "a sound file with a cover picture": lambda folder: with_streams(folder / "film.mp4", sound=True, cover=True),
+    "a codec that nobody knows": unknown_codec,
     "frames whose size changes": change_of_size,
     "frames below 16 pixels": small,
     "frames of 16000 x 16000 pixels": large,

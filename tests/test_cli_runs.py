@@ -80,6 +80,14 @@ def test_a_run_stopped_in_an_epoch_goes_on_without_its_weights_file(monkeypatch:
     assert objabn.load_model("stopped/last/model.safetensors").config.weights == "weights.pth"
 
 
+def test_maps_and_system_mean_the_same_as_flags_and_as_settings() -> None:
+    for flags, settings in ((["--heads", "3"], ["model.heads=3"]), (["--system", "abn"], ["model.system=abn"])):
+        shown = run("train", "ucf101", *flags, "--dry-run")
+        assert run("train", "ucf101", "--set", *settings, "--dry-run") == shown
+        assert json.loads(shown.partition("run folder")[0])["loss"]["pc"] == 0.0
+    assert '"pc": 0.5' in run("train", "ucf101", "--set", "model.heads=3", "--set", "loss.pc=0.5", "--dry-run")
+
+
 def test_a_finished_run_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     train = ["train", "mine", *READER, "--weights", weights_file(), "--out", "done"]
     run(*train)
@@ -155,6 +163,11 @@ def test_the_recipe_goes_by_the_name_a_dataset_was_packed_under(packed: Path, tm
     assert '"recipe": "ssv2"' in run("train", "/not/there/ssv2", "--dry-run")
 
 
+def test_without_dali_the_other_loader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.compose.has_dali", lambda: False)
+    assert "DALI is not installed; install objabn[cuda13], or take --loader reader" in refusal("train", "mine", *SMALL)
+
+
 def test_a_model_file_says_its_stride_or_what_is_assumed() -> None:
     from cli.compose import open_run
 
@@ -191,7 +204,8 @@ def test_the_difference_that_the_mask_loss_makes() -> None:
 def test_the_demo_compares_draws_each_class_and_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
     make_demo(Path("data/demo"), train=8, test=8, size=96, frames=24)
     whole = recipes.demo
-    short = ["optim.epochs=1", "optim.batch=4", "data.loader=reader", "data.threads=1", "run.device=cpu"]
+    short = ["optim.epochs=1", "optim.batch=4", "data.threads=1", "run.device=cpu"]
+    monkeypatch.setattr("cli.demo.has_dali", lambda: False)
     monkeypatch.setattr(recipes, "demo", lambda heads: override(whole(heads), *short))
     said = run("demo", "--compare", "--data", "data")
     assert re.search(r"H\(M_u of ABN\) - H\(M_o\) = -?\d\.\d\d bits", said)
@@ -199,7 +213,7 @@ def test_the_demo_compares_draws_each_class_and_is_shown_again(monkeypatch: pyte
     assert [Path(path).is_file() for path in shown] == [True] * 4
     assert {Path(path).stem for path in shown} == {f"test-{number:05d}" for number in range(4)}, "number n is of class n modulo 4"
     plain = json.loads(Path("runs/demo-abn/config.json").read_text())
-    assert (plain["model"]["system"], plain["loss"]["pc"]) == ("abn", 0.0)
+    assert (plain["model"]["system"], plain["loss"]["pc"], plain["data"]["loader"]) == ("abn", 0.0, "reader")
     before = Path("runs/demo/last/model.safetensors").stat().st_mtime_ns
     run("demo", "--data", "data")
     assert Path("runs/demo/last/model.safetensors").stat().st_mtime_ns == before

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from objabn.config import Config, DataConfig, ModelConfig
+from objabn.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, RunConfig
 from objabn.recipes import recipe
 from objabn.settings import config_hash, from_dict, override, to_dict
 
@@ -74,7 +74,7 @@ def test_settings_that_need_each_other_are_taken_in_any_order() -> None:
         ("data.short_side=160,200", "data", "short_side", (160, 200)),
         ("model.map_kernel=3", "model", "map_kernel", 3),
         ("run.device = cpu", "run", "device", "cpu"),
-        ("optim.step_epochs=10,20", "optim", "step_epochs", (10, 20)),
+        ("optim.freeze=stem, norms", "optim", "freeze", ("stem", "norms")),
     ],
 )
 def test_override_reads_values_by_type(assignment: str, section: str, name: str, value: object) -> None:
@@ -89,7 +89,16 @@ def test_override_reads_values_by_type(assignment: str, section: str, name: str,
         ("model.head=3", "Did you mean 'heads'?"),
         ("modle.heads=3", "Did you mean 'model'?"),
         ("lr=1", "section.name=value"),
-        ("optim.lr=fast", "it must be float"),
+        ("optim.lr=fast", "it must be a number"),
+        ("optim.lr=0", "above 0"),
+        ("optim.epochs=1.5", "it must be a whole number"),
+        ("run.deterministic=1", "it must be true or false"),
+        ("optim.clip_norm=-1", "0 or more"),
+        ("optim.momentum=1", "a number in [0, 1)"),
+        ("optim.schedule=step", "optim.step_epochs=() is not possible; it must be one epoch or more with schedule=step"),
+        ("optim.step_epochs=10,20", "it must be empty with schedule=constant"),
+        ("run.seed=-1", "from 0 to 4294967295"),
+        ("data.fold=0", "at least 1"),
         ("model.map_kernel=2", "it must be 1 or 3"),
         ("model.heads=0", "at least 1"),
         ("model.heads=2", "1, or 3 and more"),
@@ -106,6 +115,25 @@ def test_wrong_settings_are_answered_with_what_is_allowed(assignment: str, part_
     with pytest.raises(ValueError) as error:
         override(Config(), assignment)
     assert part_of_message in str(error.value)
+
+
+def test_steps_of_the_learning_rate_are_named_together_with_their_schedule() -> None:
+    assert override(Config(), "optim.schedule=step", "optim.step_epochs=10,20").optim.step_epochs == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "allowed"),
+    [
+        (DataConfig, {"sampling": "strides"}, "stride or segments or uniform"),
+        (ModelConfig, {"map_kernel": 2}, "1 or 3"),
+        (LossConfig, {"class_weights": "balance"}, "none or balanced"),
+        (OptimConfig, {"schedule": "cos"}, "constant or cosine or step"),
+        (RunConfig, {"amp": "half"}, "auto or off or bf16 or fp16"),
+    ],
+)
+def test_what_python_is_given_is_one_of_the_choices(kind: type, setting: dict[str, object], allowed: str) -> None:
+    with pytest.raises(ValueError, match=f"is not possible; it must be {allowed}"):
+        kind(**setting)
 
 
 def test_hash_ignores_where_a_run_happens_but_not_what_it_learns() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from videos import class_folders, packed
 
 from objabn.diagnosis import computer, datasets, packages, video
@@ -37,6 +38,8 @@ def test_an_extra_that_is_half_there_is_completed_by_one_command() -> None:
     assert packages.check_extra("onnx", REQUIREMENTS, SOUND).status == "ok"
     half = packages.check_extra("onnx", REQUIREMENTS, {"onnx": "1.23"})
     assert (half.status, half.remedy) == ("note", "pip install 'onnxruntime>=1.2'")
+    old = packages.check_extra("onnx", REQUIREMENTS, SOUND | {"onnx": "1.3"})
+    assert ("onnx 1.3 (" in old.text, old.remedy) == (True, "pip install 'onnx>=1.17'")
 
 
 def test_every_extra_is_looked_at_but_those_of_dali_and_of_developers() -> None:
@@ -70,6 +73,13 @@ def test_two_packages_of_opencv_are_found() -> None:
 def test_dali_must_be_one_build_for_the_cuda_of_torch(builds: str, cuda: str | None, status: str, remedy: str) -> None:
     finding = packages.check_dali(dict.fromkeys(builds.split(), "2.4.0"), cuda, "linux")
     assert (finding.status, finding.remedy) == (status, remedy.format(builds))
+
+
+def test_dali_must_be_of_the_version_that_the_extra_asks_for() -> None:
+    (finding,) = problems([packages.check_dali({"nvidia-dali-cuda130": "1.50.0"}, "13.2", "linux")])
+    assert (finding.text, finding.stops_training) == ("nvidia-dali-cuda130 is 1.50.0; objabn needs >=2.4,<3", False)
+    wanted = [Requirement(text) for text in metadata.requires("objabn") if text.startswith("nvidia-dali")]
+    assert [str(found.specifier) for found in wanted] == [str(SpecifierSet(packages.DALI_VERSIONS))] * 2
 
 
 def test_dali_is_not_offered_where_it_does_not_exist() -> None:
@@ -125,7 +135,11 @@ def test_packed_datasets_are_judged_one_by_one(tmp_path: Path) -> None:
 
     root = packed(class_folders(tmp_path / "videos"), tmp_path).root
     found = datasets.check_folder(root)
-    assert (found.status, found.text, found.remedy) == ("note", "4 videos of 2 classes, store frames, without masks", "objabn masks packed")
+    assert (found.status, found.text, found.remedy) == (
+        "note",
+        "4 videos of 2 classes, store frames, without masks",
+        f"objabn masks {root}",
+    )
     (root / "manifest.json").rename(tmp_path / "manifest.json")
     assert "is not finished" in datasets.check_folder(root).text
     (root / "manifest.json").write_text("{}")

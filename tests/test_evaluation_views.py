@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,16 @@ def test_larger_crops_are_seen_on_a_larger_grid() -> None:
     assert "Written to plain" not in run("evaluate", "plain", *sizes, "--json", "larger.json")
     assert Path("plain/evaluation.json").read_text() == own
     assert numbers("larger.json")["grid"] == [12, 12]
+
+
+def test_a_dataset_that_numbers_the_classes_otherwise_is_refused() -> None:
+    shutil.copytree("data/mine", "data/turned")
+    manifest = Path("data/turned/manifest.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"classes": ["rising", "falling"]}))
+    refused = CliRunner().invoke(app, ["evaluate", "plain", "--dataset", "turned"])
+    assert "'rising' is class 1 of plain and class 0 of my videos; pack that with lists in the run's order." in str(refused.exception)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"classes": ["Falling down", "rising"]}))
+    assert "4 videos" in run("evaluate", "plain", "--dataset", "turned"), "names may be written otherwise"
 
 
 def test_clips_alone_have_one_crop_and_nonsense_is_refused() -> None:

@@ -122,6 +122,8 @@ def test_from_one_dataset_to_another_by_the_command_line(tmp_path: Path, monkeyp
     first, second = (objabn.load_model(name) for name in ("first", "second"))
     assert second.class_names == ("falling", "going up")
     assert torch.equal(second.backbone.blocks[0].conv.conv_t.weight, first.backbone.blocks[0].conv.conv_t.weight)
+    Path("first").rename("moved away")
     assert "finished and evaluated" in run("train", "second", *flags, "--resume")
+    Path("moved away").rename("first")
     both = CliRunner().invoke(app, ["train", "second", "--finetune", "first", "--weights", "none", "--dry-run"]).exception
     assert "leave --weights none out, or --finetune" in str(both)

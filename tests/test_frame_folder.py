@@ -120,3 +120,10 @@ def test_grey_and_turned_pictures_are_read_and_deep_ones_refused(tmp_path: Path)
     Image.fromarray(np.zeros((48, 64), np.uint16)).save(tmp_path / "2.png")
     with pytest.raises(UnreadableVideoError, match="more than eight bits"):
         read_picture(tmp_path / "2.png")
+
+
+def test_a_picture_too_large_for_memory_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(tmp_path / "1.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UnreadableVideoError, match=r"1\.png cannot be read"):
+        read_picture(tmp_path / "1.png")

@@ -46,7 +46,7 @@ def test_rows_of_a_fold_and_subset() -> None:
 @pytest.mark.parametrize(
     ("subset", "fold", "fraction", "message"),
     [
-        ("val", 1, 0.0, "'val' of fold 1 is empty; this dataset has train and test"),
+        ("val", 1, 0.0, r"'val' of fold 1 is empty; this dataset has train and test\. A part of the training groups can serve"),
         ("training", 1, 0.0, "train, val or test"),
         ("train", 3, 0.0, "between 1 and 2"),
     ],
@@ -81,16 +81,17 @@ def test_subsets_say_what_exists_without_an_error() -> None:
         index.subsets(fold=4)
 
 
-def test_validation_takes_whole_groups_of_every_class() -> None:
-    # Two classes of five groups with four videos each: a fifth of each class is one group.
+@pytest.mark.parametrize(("fraction", "videos"), [(0.01, 4), (0.2, 4), (0.29, 4), (0.31, 8), (0.6, 12), (0.99, 16)])
+def test_validation_takes_whole_groups_of_every_class(fraction: float, videos: int) -> None:
+    # Two classes of five groups with four videos each: as near to the fraction as whole groups come, at least one and never all.
     label = [row // 20 for row in range(40)]
     group = [row // 4 for row in range(40)]
     index = make_index(label, group, [[1] * 40])
-    val, train = index.rows("val", val_fraction=0.2), index.rows("train", val_fraction=0.2)
+    val, train = index.rows("val", val_fraction=fraction), index.rows("train", val_fraction=fraction)
     assert sorted([*val, *train]) == list(range(40))
-    assert [int((index.label[val] == number).sum()) for number in (0, 1)] == [4, 4]
+    assert [int((index.label[val] == number).sum()) for number in (0, 1)] == [videos, videos]
     assert not set(index.group[val]) & set(index.group[train])
-    assert val.tolist() == index.rows("val", val_fraction=0.2).tolist()
+    assert val.tolist() == index.rows("val", val_fraction=fraction).tolist()
 
 
 def test_validation_never_empties_a_class() -> None:
@@ -98,6 +99,11 @@ def test_validation_never_empties_a_class() -> None:
     train = index.rows("train", val_fraction=0.9)
     assert set(index.label[train]) == {0, 1}
     assert len(index.rows("val", val_fraction=0.01)) == 1
+
+
+def test_what_cannot_be_divided_is_not_advised() -> None:
+    with pytest.raises(ValueError, match=r"this dataset has train\.$"):
+        make_index([0, 0], [0, 0], [[1, 1]]).rows("val", val_fraction=0.5)
 
 
 def test_groups_of_several_classes_never_empty_one() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from toys import Recorder, Toy, nano, toy_batch, toy_config
+from toys import SHALLOW, Recorder, Toy, nano, toy_batch, toy_config
 
 from objabn.config import Config, LossConfig, OptimConfig, RunConfig
+from objabn.models.sizes import BACKBONES
 from objabn.models.storage import load_model
 from objabn.objective import build_objective
 from objabn.recipes import recipe
@@ -42,6 +43,15 @@ def test_it_learns_the_brightest_colour_and_where_it_is() -> None:
     assert last["test_top1"] == 100.0, "on clips it has not seen"
     assert (result.epochs, result.steps) == (12, 48)
     assert result.losses["loss"] == last["loss"]
+
+
+def test_the_trained_network_is_asked_without_learning_from_the_question() -> None:
+    config = config_of(epochs=1)
+    net = nano(config)
+    fit(net, [toy_batch(0)], config, loggers=[])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net(toy_batch(1).clip)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
@@ -140,7 +150,8 @@ def test_signals_finish_the_step_save_and_leave_the_handlers_alone(tmp_path: Pat
         fit(Toy(config), clips, config, run_folder=tmp_path / "run", loggers=[])
     assert interruption.value.signal_number == number
     assert json.loads((tmp_path / "run/last/state.json").read_text())["progress"] | {"seconds": 0} == {
-        "epoch": 0, "step": 2, "samples": 8, "seconds": 0, "best_top1": None, "best_nll": None, "best_epoch": None, "history": [],
+        "steps_per_epoch": 4, "epoch": 0, "step": 2, "samples": 8, "seconds": 0,
+        "best_top1": None, "best_nll": None, "best_epoch": None, "history": [],
     }  # fmt: skip
     assert signal.getsignal(number) is handler
 
@@ -231,7 +242,8 @@ def test_bf16_autocast_trains_and_ends_near_float32() -> None:
     assert second == pytest.approx(first, rel=0.05)
 
 
-def test_three_maps_compile_whole_through_training_inference_and_training() -> None:
+def test_three_maps_compile_whole_through_training_inference_and_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "x3d_nano", SHALLOW)
     config = recipe("demo", heads=3)
     net, batch = nano(replace(toy_config(), model=replace(config.model, heads=3))), toy_batch(0)
     objective = build_objective(config.loss, net)

@@ -106,7 +106,7 @@ def test_dropout_acts_in_training_only() -> None:
 def test_impossible_requests_say_what_is_possible() -> None:
     with pytest.raises(ValueError, match=r"choose one of x3d_xs"):
         objabn.create_model("resnet", classes=5, weights=None)
-    with pytest.raises(ValueError, match=r"no system 'st'; choose one of abn, object_abn"):
+    with pytest.raises(ValueError, match=r"model.system=st is not possible; it must be abn or object_abn"):
         small(system="st")
     with pytest.raises(ValueError, match=r"classes=0 is not possible"):
         small(classes=0)

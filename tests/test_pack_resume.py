@@ -4,29 +4,37 @@ import json
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
-from videos import class_folders, everything, numbered_frames, write_video
+from av.video.reformatter import VideoReformatter
+from videos import class_folders, everything, numbered_frames
 
+from objabn.data.encode import Codec, encode_gops, to_planes
 from objabn.data.pack import divide, pack
 from objabn.data.sources import folder
+
+PACK = """if True:
+    import sys
+    from pathlib import Path
+    from objabn.data.pack import pack
+    from objabn.data.sources import folder
+    pack(folder(sys.argv[1]), Path(sys.argv[2]), workers=int(sys.argv[3]), on_progress=lambda done, total: print(done, flush=True))
+"""
 
 
 def test_a_killed_packing_continues_and_equals_a_straight_one(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "source", frames=(30,) * 12)
-    straight = tmp_path / "straight"
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
     pack(folder(root), straight, workers=1)
-    code = (
-        "import sys; from pathlib import Path; from objabn.data.pack import pack; from objabn.data.sources import folder;"
-        "pack(folder(sys.argv[1]), Path(sys.argv[2]), workers=1, on_progress=lambda done, total: print(done, flush=True))"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(root), str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-c", PACK, str(root), str(killed), "1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if int(line) == 6:
                 process.kill()
-    killed = tmp_path / "killed"
     first = killed / "shard-00000.safetensors"
     assert not (killed / "manifest.json").exists()
     written = first.stat().st_mtime_ns
@@ -47,20 +55,10 @@ def children(process: int) -> list[int]:
 
 
 def test_a_killed_packing_leaves_no_process_and_no_rubbish(tmp_path: Path) -> None:
-    """The shards still to do are more than a pipe holds: workers that outlive their parent wait for the rest for ever."""
-    video = write_video(tmp_path / "v.avi", numbered_frames(40))
+    root = class_folders(tmp_path / "source", frames=(60,) * 24)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    code = """if True:
-        import sys
-        from pathlib import Path
-        from objabn.data.pack import pack
-        from objabn.data.sources import Entry, Listing
-        video, out, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-        entries = (Entry(video if n % 64 == 0 else video / "absent", f"{n:04d}.avi", 0, str(n), ("train",)) for n in range(64 * 64))
-        pack(Listing("many", ("a",), tuple(entries)), out, workers=workers, on_progress=lambda done, total: print(done, flush=True))
-    """
-    words = [sys.executable, "-c", code, str(video)]
-    with subprocess.Popen([*words, str(killed), "2"], stdout=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-c", PACK, str(root), str(killed), "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert any(int(line) >= 1 for line in process.stdout)
         workers = children(process.pid)
@@ -71,10 +69,10 @@ def test_a_killed_packing_leaves_no_process_and_no_rubbish(tmp_path: Path) -> No
         time.sleep(0.05)
     assert not any(map(is_running, workers))
     # What a process leaves that is killed while it writes.
-    (killed / f".shard-00060.safetensors.{workers[0]}").write_bytes(b"half")
+    (killed / f".shard-00005.safetensors.{process.pid}").write_bytes(b"half")
     assert not (killed / "manifest.json").exists()
-    for folder_and_workers in ((killed, "2"), (straight, "1")):
-        subprocess.run([*words, *map(str, folder_and_workers)], check=True, stdout=subprocess.DEVNULL)
+    pack(folder(root), killed)
+    pack(folder(root), straight)
     assert everything(killed) == everything(straight)
 
 
@@ -86,6 +84,20 @@ def test_what_is_deleted_is_made_anew(name: str, tmp_path: Path) -> None:
     (tmp_path / "packed" / name).unlink()
     assert not pack(folder(root), tmp_path / "packed").was_finished
     assert everything(tmp_path / "packed") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "vp9"])
+def test_the_same_frames_become_the_same_bytes(codec: Codec) -> None:
+    """Whatever stood before in the memory that an encoder is given."""
+    reformatter, draw = VideoReformatter(), np.random.default_rng(0)
+    noise = draw.integers(0, 60, (24, 96, 96, 3), dtype=np.uint8)
+    planes = [to_planes(picture, reformatter) for picture in numbered_frames(24, height=96, width=96) // 2 + noise]
+    encoded = set()
+    for _ in range(300):
+        draw.integers(0, 256, draw.integers(1000, 3_000_000), dtype=np.uint8)
+        encoded.add(b"".join(encode_gops(planes, fps=Fraction(12), codec=codec, quality=94, gop=32)))
+    assert len(encoded) == 1
 
 
 def test_shards_are_bounded_by_videos_and_by_source_bytes() -> None:

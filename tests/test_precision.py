@@ -116,16 +116,38 @@ def test_a_full_gpu_ends_the_run_with_that_advice() -> None:
     assert recorder.is_closed
 
 
+@pytest.mark.parametrize(
+    ("gpus", "asked", "found"),
+    [
+        (0, "auto", "cpu"),
+        (2, "auto", "cuda:1"),
+        (2, "cuda", "cuda:1"),
+        (2, "cuda:0", "cuda:0"),
+        (2, "cpu", "cpu"),
+        (0, "cuda", "needs a GPU and torch sees none"),
+        (2, "cuda:2", "torch sees 2 GPUs, of which cuda:1 is the last"),
+        (2, "gpu", "it must be auto, cpu, cuda or a GPU by number"),
+        (0, "meta", "it must be auto, cpu, cuda or a GPU by number"),
+    ],
+)
+def test_a_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch, gpus: int, asked: str, found: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    if " " in found:
+        with pytest.raises(ValueError, match=found):
+            resolve_device(asked)
+    else:
+        # torch.cuda.set_device refuses a device without a number, and `str` shows it.
+        assert str(resolve_device(asked)) == found
+
+
 def test_precision_is_what_the_machine_has() -> None:
     cpu = torch.device("cpu")
     assert resolve_amp("auto", cpu) is None
     assert resolve_amp("bf16", cpu) is torch.bfloat16
     with pytest.raises(ValueError, match="fp16 needs a GPU"):
         resolve_amp("fp16", cpu)
-    if not torch.cuda.is_available():
-        assert resolve_device("auto") == cpu
-        with pytest.raises(ValueError, match="torch sees none"):
-            resolve_device("cuda")
     net = torch.nn.Identity()
     assert compiled(net, "auto", cpu) is net
     halves = Output(*(torch.ones(1, dtype=torch.bfloat16) for _ in range(5)))

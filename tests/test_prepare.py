@@ -113,6 +113,8 @@ def test_a_list_of_videos_and_folders_of_frames(tmp_path: Path, monkeypatch: pyt
         (["kinetics400", "--videos", ".", "--annotations", "a.csv"], FileNotFoundError, "a.csv is no list of Kinetics"),
         (["own.csv", "--annotations", "other.csv"], ValueError, "own.csv is a list itself"),
         (["a/b", "--videos", "."], ValueError, "must be a plain name"),
+        ([".", "--annotations", "lists"], ValueError, r"objabn prepare NAME --videos \. --annotations lists"),
+        (["UCF-101", "--videos", "."], ValueError, "UCF-101 is not the name of official lists; write ucf101, or another name"),
     ],
 )
 def test_what_is_missing_is_named(

@@ -188,6 +188,15 @@ def test_resume_refuses_settings_that_lead_elsewhere_and_takes_those_that_do_not
     fit(Toy(config), clips, elsewhere, run_folder=tmp_path, resume=True, loggers=[])
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_run_does_not_go_on_with_more_or_fewer_videos(tmp_path: Path, count: int) -> None:
+    config, clips = config_of(checkpoint_steps=1), [toy_batch(seed) for seed in range(4)]
+    with pytest.raises(Killed):
+        fit(Toy(config), Mortal(clips[:3], 4), config, run_folder=tmp_path, loggers=[])
+    with pytest.raises(ValueError, match=f"An epoch has {count} steps and had 3 when the run began"):
+        fit(Toy(config), clips[:count], config, run_folder=tmp_path, resume=True, loggers=[])
+
+
 def test_lines_after_the_checkpoint_are_dropped_from_the_log(tmp_path: Path) -> None:
     config, clips = config_of(checkpoint_steps=3), [toy_batch(seed) for seed in range(5)]
     with pytest.raises(Killed):

@@ -12,10 +12,11 @@ from objabn.diagnosis import shadows
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder of installed packages: torch, six and objabn's own four."""
+    """A folder of installed modules: torch, six, objabn's own four, and one of Python itself."""
     for name in ("torch", *shadows.OWN):
         make_package(tmp_path / "site" / name)
-    (tmp_path / "site" / "six.py").touch()
+    for name in ("six.py", "types.py"):
+        (tmp_path / "site" / name).touch()
     return tmp_path / "site"
 
 
@@ -31,6 +32,7 @@ def make_package(folder: Path) -> None:
         ("torch.py", "torch", "problem"),
         ("cli/__init__.py", "cli", "problem"),
         ("six.py", "six", "note"),
+        ("types.py", "types", "note"),
         ("cli/notes.txt", None, None),
         ("my_own.py", None, None),
     ],

@@ -60,6 +60,13 @@ def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         ucf101(videos, lists)
 
 
+@pytest.mark.parametrize("line", ["v_Archery_g02_c01.avi 1", "Archery/v.avi one", "Archery/v.avi 1 2"])
+def test_lines_of_another_form_are_refused(line: str, tmp_path: Path) -> None:
+    lists = write_lists(tmp_path, trainlist01=f"Archery/v_Archery_g02_c01.avi 1\n{line}\n")
+    with pytest.raises(ValueError, match=rf"trainlist01\.txt: the line '{line}' is not CLASS/CLIP\.avi"):
+        ucf101(tmp_path, lists)
+
+
 def test_a_video_for_training_and_test_is_refused(tmp_path: Path) -> None:
     name = "Archery/v_Archery_g02_c01.avi"
     videos = touch(tmp_path / "videos", name)
@@ -98,12 +105,30 @@ def test_class_folders(tmp_path: Path) -> None:
 
 
 def test_folders_with_subsets(tmp_path: Path) -> None:
-    listing = folder(touch(tmp_path, "train/x/1.mp4", "val/y/2.mp4", "test/x/3.mp4", "other/4.mp4"))
-    assert [(entry.name, entry.label, entry.subsets) for entry in listing.entries] == [
-        ("train/x/1.mp4", 0, ("train",)),
-        ("val/y/2.mp4", 1, ("val",)),
-        ("test/x/3.mp4", 0, ("test",)),
+    names = ("Train/x/1.mp4", "validation/x/2.mp4", "validation/X/2.mp4", "test/x/1.mp4", "other/4.mp4", "val/empty.txt")
+    listing = folder(touch(tmp_path, *names, "readme.txt", ".cache/x/5.mp4"))
+    assert [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries] == [
+        ("Train/x/1.mp4", 1, "Train/x/1", ("train",)),
+        ("validation/X/2.mp4", 0, "validation/X/2", ("val",)),
+        ("validation/x/2.mp4", 1, "validation/x/2", ("val",)),
+        ("test/x/1.mp4", 1, "test/x/1", ("test",)),
     ]
+    assert listing.remark == (
+        "Folders beside train, val and test were left out: other. 1 classes have videos in val or test and none in train, the first is 'X'."
+    )
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    listing = folder(touch(tmp_path, "train/1.mp4", "car/2.mp4", "test/3.mp4"))
+    assert (listing.classes, {entry.subsets for entry in listing.entries}, listing.remark) == (("car", "test", "train"), {("train",)}, "")
+
+
+def test_clips_of_ucf101_in_class_folders_keep_their_groups(tmp_path: Path) -> None:
+    listing = folder(
+        touch(tmp_path, "train/A/v_A_g01_c01.avi", "train/A/v_A_g01_c02.avi", "test/A/v_A_g01_c03.mp4", "test/B/v_A_g01_c3_x.avi")
+    )
+    assert [entry.group for entry in listing.entries] == ["A/g01", "A/g01", "A/g01", "test/B/v_A_g01_c3_x"]
+    assert "Fold 1 divides 1 groups between train and val or test, the first is 'A/g01'" in listing.remark
 
 
 def test_folders_of_frames_stand_for_videos_and_not_beside_them(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ def test_names_groups_and_paths(tmp_path: Path) -> None:
     touch(tmp_path, "3.mp4")
     text = f"""\ufeffSubset, Path ,label,group,comment
 train,a/1.mp4,run,anna,x
-val,"b, c/2.mp4",Jump,,y
-test,../3.mp4,run,anna
+val, "b, c/2.mp4",Jump,,y
+test,..\\3.mp4,run,ben
 
 train,frames.v2,run,,
 train,{tmp_path}/3.mp4,Jump,,
@@ -26,7 +26,7 @@ train,unlabelled.mp4,,,
     assert [(entry.name, entry.label, entry.group, entry.subsets) for entry in listing.entries] == [
         ("a/1.mp4", 1, "anna", ("train",)),
         ("b, c/2.mp4", 0, "Jump/b, c/2", ("val",)),
-        ("3.mp4", 1, "anna", ("test",)),
+        ("3.mp4", 1, "ben", ("test",)),
         ("frames.v2", 1, "run/frames.v2", ("train",)),
         (absolute, 0, f"Jump/{absolute.removesuffix('.mp4')}", ("train",)),
     ]
@@ -43,6 +43,17 @@ def test_numbers_are_class_numbers_and_gaps_are_told(tmp_path: Path) -> None:
     assert listing.remark == "Labels are class numbers from 0; 9 of 11 have no video, the first is 0."
 
 
+def test_a_group_in_training_and_beside_it_is_told(tmp_path: Path) -> None:
+    rows = "a.mp4,x,train,anna\nb.mp4,x,test,anna\nc.mp4,x,val,ben\n"
+    write_texts(touch(tmp_path, "a.mp4"), {"list.csv": f"path,label,subset,group\n{rows}"})
+    expected = (
+        "Fold 1 divides 1 groups between train and val or test, the first is 'anna': accuracies will be higher than on videos never seen."
+    )
+    assert csv_list(tmp_path / "list.csv").remark == expected
+    write_texts(tmp_path, {"list.csv": f"path,label,subset\n{rows.replace(',anna', '').replace(',ben', '')}"})
+    assert csv_list(tmp_path / "list.csv").remark == ""
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
@@ -53,6 +64,8 @@ def test_numbers_are_class_numbers_and_gaps_are_told(tmp_path: Path) -> None:
         ("path,label,subset\na.mp4,x,train\n./a.mp4,y,val\n", ValueError, r"a\.mp4 is listed twice"),
         ("path,label,subset\nb.mp4,x,train\n", FileNotFoundError, "None of the 1 listed videos .* give --videos"),
         ("", ValueError, "has no column path or label or subset"),
+        ("path,label,subset\na.mp4,,train\n", ValueError, "no video that has a label"),
+        ("path,label,subset\na.mp4,20260101,train\nb.mp4,3,train\n", ValueError, "label 20260101 is too large .* write names instead"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, error: type[Exception], message: str) -> None:

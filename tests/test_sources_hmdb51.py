@@ -47,6 +47,7 @@ def test_folds_classes_and_names(tmp_path: Path) -> None:
             "ride_bike_test_split1.txt": f"{odd} 2 \n",
             "ride_bike_test_split_1.txt": "not the form of the official lists",
             "class_list.txt": "wave\n",
+            "._wave_test_split1.txt": "what macOS leaves beside its files",
         },
     )
     listing = hmdb51(videos, lists)
@@ -85,6 +86,9 @@ def test_wrong_places_and_lines_are_named(tmp_path: Path) -> None:
         hmdb51(tmp_path, tmp_path)
     lists = write_texts(tmp_path / "lists", {"wave_test_split1.txt": "a.avi 1\n"})
     with pytest.raises(FileNotFoundError, match="None of the 1 listed videos"):
+        hmdb51(tmp_path, lists)
+    write_texts(lists, {"wave_test_split1.txt": "a.avi 1\nb.avi 2\na.avi 2\n"})
+    with pytest.raises(ValueError, match=r"wave_test_split1\.txt lists a\.avi as 1 and as 2"):
         hmdb51(tmp_path, lists)
     write_texts(lists, {"wave_test_split1.txt": "a.avi 3\n"})
     with pytest.raises(ValueError, match=r"wave_test_split1\.txt: the line 'a.avi 3' is not a clip followed by 0"):

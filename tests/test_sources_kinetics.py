@@ -28,6 +28,8 @@ def test_csv_files_and_layouts(tmp_path: Path) -> None:
             "validate.csv": f"{HEADER}\r\nair drumming,_bcdefghijk,100.0,110,validate\r\nabseiling,YbcdefghijK,5,15,val\r\n",
             "test.csv": "youtube_id,time_start,time_end,split\nqqqqqqqqqqq,5,15,test\n",
             "readme.txt": "no list",
+            "._train.csv": "what macOS leaves beside its files",
+            "._kinetics_classnames.json": "and here",
         },
     )
     listing = kinetics("kinetics400", videos, lists)
@@ -47,22 +49,26 @@ def test_csv_files_and_layouts(tmp_path: Path) -> None:
 
 
 def test_clip_lists_with_numbers(tmp_path: Path) -> None:
-    videos = touch(tmp_path / "videos", "air drumming/a 1.mp4", "val/b.mp4", "c.mp4", "train/b.mp4")
+    videos = touch(tmp_path / "videos", "air drumming/a 1.mp4", "val/x/b.mp4", "c.mp4", "train/x/b.mp4")
     lists = write_texts(
         tmp_path / "lists",
         {
-            "kinetics400_train_list_videos.txt": "air drumming/a 1.mp4 5\n/elsewhere/train/b.mp4 7\nair drumming/unknown.mp4\nx.mp4 -1\n",
-            "kinetics400_val_list_videos.txt": "../val/b.mp4 399\r\n",
+            "kinetics400_train_list_videos.txt": "air drumming/a 1.mp4 5\n/elsewhere/train/x/b.mp4 7\nair drumming/unknown.mp4\nx.mp4 -1\n",
+            "kinetics400_val_list_videos.txt": "../val/x/b.mp4 399\r\n",
         },
     )
     listing = kinetics("kinetics400", videos, lists)
     assert listing.classes == tuple(map(str, range(400)))
     assert [(entry.name, entry.label, entry.subsets) for entry in listing.entries] == [
         ("air drumming/a 1.mp4", 5, ("train",)),
-        ("elsewhere/train/b.mp4", 7, ("train",)),
-        ("val/b.mp4", 399, ("test",)),
+        ("elsewhere/train/x/b.mp4", 7, ("train",)),
+        ("val/x/b.mp4", 399, ("test",)),
     ]
-    assert [entry.path.relative_to(videos).as_posix() for entry in listing.entries] == ["air drumming/a 1.mp4", "train/b.mp4", "val/b.mp4"]
+    assert [entry.path.relative_to(videos).as_posix() for entry in listing.entries] == [
+        "air drumming/a 1.mp4",
+        "train/x/b.mp4",
+        "val/x/b.mp4",
+    ]
     assert "2 clips have no label" in listing.remark
 
 
@@ -87,12 +93,18 @@ def test_one_list_alone_is_enough_and_rawframes_have_a_column_more(tmp_path: Pat
         kinetics("kinetics400", videos, lists)
 
 
-@given(folders=st.lists(WORDS, max_size=2), words=st.lists(WORDS, min_size=1, max_size=3), label=st.integers(0, 999))
-def test_a_line_gives_back_the_path_it_was_made_of(folders: list[str], words: list[str], label: int) -> None:
+@given(
+    folders=st.lists(WORDS, max_size=2),
+    words=st.lists(WORDS, min_size=1, max_size=3),
+    label=st.integers(0, 999),
+    between=st.sampled_from([" ", "\t", ",", ", "]),
+)
+def test_a_line_gives_back_the_path_it_was_made_of(folders: list[str], words: list[str], label: int, between: str) -> None:
     path = "/".join([*(f"in {name}" for name in folders), " ".join(words) + ".mp4"])
-    assert parse_line(f"{path} {label}\n", "train")[:3] == (path, str(label), "train")
+    assert parse_line(f"{path}{between}{label}\n", "train")[:3] == (path, str(label), "train")
+    assert parse_line(f"{path}{between}300{between}{label}\n", "train", has_counts=True)[:3] == (path, str(label), "train")
     assert parse_line(f"{path}\r", "val")[:3] == (path, "", "val")
-    assert parse_line(f"{path} -1", "val")[:3] == (path, "", "val")
+    assert parse_line(f"{path}{between}-1", "val")[:3] == (path, "", "val")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +142,14 @@ def test_official_class_names_are_sorted(shared_data: Path, tmp_path: Path) -> N
         ({"train.csv": "a.mp4 4\n", "val.csv": f"{HEADER}\nabseiling,b,0,1,val\n"}, ValueError, "some labels as names and some as numbers"),
         ({"train.csv": f"{HEADER}\nabseiling,b,soon,1,train\n"}, ValueError, "has no time_start and time_end"),
         ({"train.csv": "b.mp4 0\n"}, FileNotFoundError, "None of the 1 listed videos"),
+        ({"train.csv": "a.mp4;0\n"}, ValueError, "no video that has a label; .* stands between their columns"),
+        (
+            {"train.csv": "train/a.mp4 0\n", "val.csv": "val/a.mp4 0\n"},
+            ValueError,
+            r"train/a\.mp4 and val/a\.mp4 are both found as .*/a\.mp4",
+        ),
+        ({"train.csv": "a.mp4 0\n", "classes.json": '["abseiling"]'}, ValueError, r"classes\.json holds a list"),
+        ({"train.csv": "a.mp4 0\n", "classes.json": '{"abseiling": '}, ValueError, r"classes\.json is not JSON"),
         ({"readme.txt": "a.mp4 0\n"}, FileNotFoundError, "names tell the part"),
     ],
 )

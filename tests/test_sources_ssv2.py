@@ -56,12 +56,14 @@ def test_test_answers_open_a_second_fold(tmp_path: Path) -> None:
         "7": (2, ("test", "val")),
         "3": (1, ("none", "test")),
     }
-    assert listing.remark == "Fold 1 reports on the official validation part, fold 2 on the official test part."
+    assert listing.remark.startswith("Fold 1 reports on the official validation part, fold 2 on the official test part.")
+    assert "1 classes have videos in val or test and none in train, the first is 'Putting something similar" in listing.remark
 
 
 def test_one_part_alone_is_enough(tmp_path: Path) -> None:
     listing = ssv2(touch(tmp_path, "7.webm"), write_labels(tmp_path / "labels", "", validation=VALIDATION))
     assert [(entry.name, entry.subsets) for entry in listing.entries] == [("7", ("test",))]
+    assert listing.remark == "The official validation part, which publications report, is the subset test."
 
 
 @given(st.data())
@@ -78,7 +80,9 @@ def test_brackets_may_stand_anywhere(data: st.DataObject) -> None:
     ("parts", "error", "message"),
     [
         ({"train": [{"id": "9", "template": "closing [something]"}]}, ValueError, r"template 'closing \[something\]' of video 9"),
-        ({"train": [{"id": "9"}]}, ValueError, "video 9 has no template"),
+        ({"train": [{"id": "9"}]}, ValueError, r"train\.json: {'id': '9'} has no id or no template"),
+        ({"train": [*TRAIN, {**TRAIN[0], "id": "9"}]}, ValueError, r"train\.json lists the video 9 as 'Closing \[something\]' and as"),
+        ({"train": {"9": "Closing [something]"}}, ValueError, r"train\.json holds a dict where the official file holds a list"),
         ({"train": TRAIN, "validation": TRAIN}, ValueError, "9 is listed twice"),
         ({"labels": {"Closing something": "2"}, "train": TRAIN}, ValueError, "must number its 1 templates from 0"),
         ({"validation": VALIDATION}, FileNotFoundError, r"None of the 1 listed videos is in .*1\.webm"),

@@ -20,7 +20,7 @@ Codec = Literal["vp9", "h264"]
 SMPTE170M = 6
 """Code of the BT.601 primaries, transfer and matrix in ISO/IEC 23091-2."""
 LIMITED_RANGE = 1
-LOWEST_QUALITY_LOSS = {"h264": 8, "vp9": 14}
+LOWEST_QUALITY_LOSS = {"h264": 9, "vp9": 14}
 """Constant rate factor at quality 100; each step of quality below adds one."""
 
 
@@ -55,7 +55,9 @@ def codec_options(codec: Codec, quality: int, gop: int) -> dict[str, str]:
     """Return the options of the encoder that give closed GOPs of fixed length and frames in order."""
     crf = str(LOWEST_QUALITY_LOSS[codec] + 100 - quality)
     if codec == "h264":
-        structure = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:ref=1:open-gop=0:threads=1"
+        # x264's macroblock tree reads memory that nobody has written: with it, one encoding in fifty differs from the others.
+        # Quantisers that vary less (qcomp) look as good: 3 % more bytes at the same mean difference.
+        structure = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:ref=1:open-gop=0:threads=1:mbtree=0:qcomp=0.9"
         return {"preset": "fast", "tune": "fastdecode", "profile": "high", "crf": crf, "x264-params": structure}
     # Without look-ahead there are no hidden frames, so packets and frames agree one to one.
     shape = {"g": str(gop), "keyint_min": str(gop), "lag-in-frames": "0", "auto-alt-ref": "0"}

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -91,5 +92,5 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             if picture.mode[0] in "IF":
                 raise UnreadableVideoError(f"the picture {path.name} has more than eight bits per colour")
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise UnreadableVideoError(f"the picture {path.name} cannot be read ({error})") from None

@@ -60,7 +60,7 @@ class Index:
         rows = np.flatnonzero(self._codes(fold, val_fraction) == SUBSETS.index(subset))
         if not len(rows):
             present = " and ".join(reversed(self.subsets(fold=fold, val_fraction=val_fraction)))
-            hint = " A part of the training groups can serve: --set data.val_fraction=0.2." if subset == "val" else ""
+            hint = " A part of the training groups can serve: --set data.val_fraction=0.2." if subset == "val" and not val_fraction else ""
             raise ValueError(f"The subset {subset!r} of fold {fold} is empty; this dataset has {present}.{hint}")
         return rows
 

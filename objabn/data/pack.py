@@ -202,6 +202,6 @@ def expected_bytes(listing: Listing, *, settings: PackSettings, workers: int = 0
     present = [entry for entry in listing.entries if is_there(entry.path)]
     step = max(1, len(present) // samples)
     encode = functools.partial(encode_entry, settings=settings)
-    outcomes = supervised(encode, present[step // 2 :: step], workers=workers or available_cores(), patience_seconds=PATIENCE_SECONDS)
+    outcomes = supervised(encode, present[step // 2 :: step], workers=workers or available_cores())
     sizes = [sum(map(len, video.chunks)) for _, video in outcomes if isinstance(video, EncodedVideo)]
     return sum(sizes) * len(present) // len(sizes) if sizes else 0

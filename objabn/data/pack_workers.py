@@ -210,7 +210,7 @@ def outcome_of(function: Callable[[Any, Step], Any], item: Any, step: Step) -> A
     try:
         return function(item, step)
     except MemoryError:
-        return Lost("it needs more memory than there is")
+        return Lost("it needs more memory than one process may take; fewer --workers leave more for each")
     except Exception as error:
         return Lost(f"an unforeseen error came of it ({type(error).__name__}: {error})")
 

@@ -213,6 +213,8 @@ def find_stream(container: av.container.InputContainer) -> av.VideoStream:
         raise UnreadableVideoError("the file holds no video stream")
     if stream.disposition & Disposition.attached_pic:
         raise UnreadableVideoError("the file holds no video stream, only a cover picture")
+    if stream.codec_context is None:
+        raise UnreadableVideoError("nothing here can decode its video stream")
     if stream.width * stream.height > LARGEST_PICTURE:
         raise UnreadableVideoError(
             f"its frames of {stream.width} x {stream.height} pixels are too large; at most {LARGEST_PICTURE} pixels can be packed"

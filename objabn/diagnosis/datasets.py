@@ -1,5 +1,6 @@
 """Packed datasets: which there are, whether they can be opened, and whether they have masks."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,4 +29,4 @@ def check_folder(folder: Path) -> Finding | None:
     text = f"{len(dataset)} videos of {len(dataset.classes)} classes, store {store}"
     if dataset.has_masks:
         return ok(folder.name, f"{text}, with masks")
-    return note(folder.name, f"{text}, without masks", f"objabn masks {folder.name}")
+    return note(folder.name, f"{text}, without masks", f"objabn masks {shlex.quote(str(folder))}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from objabn.diagnosis.findings import Finding, note, ok, problem
@@ -16,6 +17,7 @@ EXTRAS = {
     "onnx": "objabn export writes and checks ONNX files with it",
     "track": "runs can be followed in TensorBoard or Weights & Biases",
 }
+DALI_VERSIONS = ">=2.4,<3"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
@@ -42,7 +44,7 @@ def check_required(requirements: Iterable[Requirement], installed: Mapping[str, 
         install = f"pip install '{requirement.name}{requirement.specifier}'"
         if version is None:
             yield problem(requirement.name, "is not installed, and objabn needs it", install, stops_training=True)
-        elif not requirement.specifier.contains(version, prereleases=True):
+        elif not fits(version, requirement.specifier):
             yield problem(requirement.name, f"is {version}; objabn needs {requirement.specifier}", install)
         else:
             fitting.append(f"{requirement.name} {version}")
@@ -52,11 +54,18 @@ def check_required(requirements: Iterable[Requirement], installed: Mapping[str, 
 def check_extra(extra: str, requirements: Iterable[Requirement], installed: Mapping[str, str]) -> Finding:
     """Say whether the packages of an extra are there, and how to get them."""
     wanted = [found for found in requirements if found.marker is not None and found.marker.evaluate({"extra": extra})]
-    missing = [found for found in wanted if canonicalize_name(found.name) not in installed]
+    there = {found.name: installed.get(canonicalize_name(found.name)) for found in wanted}
+    missing = [found for found in wanted if not fits(there[found.name], found.specifier)]
     if missing:
+        told = ", ".join(f"{found.name} {there[found.name] or ''}".strip() for found in missing)
         install = "pip install " + " ".join(f"'{found.name}{found.specifier}'" for found in missing)
-        return note(f"extra {extra}", f"not installed: {', '.join(found.name for found in missing)} ({EXTRAS[extra]})", install)
-    return ok(f"extra {extra}", ", ".join(f"{found.name} {installed[canonicalize_name(found.name)]}" for found in wanted))
+        return note(f"extra {extra}", f"not installed, or in another version: {told} ({EXTRAS[extra]})", install)
+    return ok(f"extra {extra}", ", ".join(f"{name} {version}" for name, version in there.items()))
+
+
+def fits(version: str | None, wanted: SpecifierSet) -> bool:
+    """Say whether a version is installed and among those wanted."""
+    return version is not None and wanted.contains(version, prereleases=True)
 
 
 def check_opencv(installed: Mapping[str, str]) -> Iterator[Finding]:
@@ -68,10 +77,10 @@ def check_opencv(installed: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def check_dali(installed: Mapping[str, str], torch_cuda: str | None, system: str = sys.platform) -> Finding:
-    """Find no build of DALI, two, which overwrite each other, or one for another CUDA than torch's."""
+    """Find no build of DALI, two, which overwrite each other, one for another CUDA than torch's, or one of another version."""
     builds = sorted(name for name in installed if name.startswith("nvidia-dali") and "-cuda" in name)
     major = (torch_cuda or "13").partition(".")[0]
-    install = f"pip install 'nvidia-dali-cuda{major}0>=2.4,<3'"
+    install = f"pip install 'nvidia-dali-cuda{major}0{DALI_VERSIONS}'"
     if not builds:
         return note(
             "DALI", "not installed; --loader reader works without it", install if system == "linux" else "DALI exists for Linux only."
@@ -81,4 +90,7 @@ def check_dali(installed: Mapping[str, str], torch_cuda: str | None, system: str
         return problem("DALI", f"{' and '.join(builds)} overwrite each other", uninstall)
     if torch_cuda is not None and not builds[0].endswith(f"-cuda{major}0"):
         return problem("DALI", f"{builds[0]} is for another CUDA than torch, which was built for {torch_cuda}", uninstall)
-    return ok("DALI", f"{builds[0]} {installed[builds[0]]}")
+    build, version = builds[0], installed[builds[0]]
+    if not fits(version, SpecifierSet(DALI_VERSIONS)):
+        return problem("DALI", f"{build} is {version}; objabn needs {DALI_VERSIONS}", install)
+    return ok("DALI", f"{build} {version}")

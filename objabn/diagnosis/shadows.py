@@ -49,11 +49,11 @@ def shown(place: Path) -> Path:
 
 
 def check_working_folder(folder: Path, search_path: Sequence[Path], installed: Iterable[str]) -> Iterator[Finding]:
-    """Find files that a Python started in this folder takes in place of an installed package; the command objabn does not."""
-    for name in sorted({*OWN, *NEEDED, *installed}):
+    """Find files that a Python started in this folder takes in place of an installed module; the command objabn does not."""
+    for name in sorted({*OWN, *NEEDED, *installed, *sys.stdlib_module_names}):
         place, used = place_of(name, folder), first_place(name, search_path)
         if place is not None and used is not None and not used.samefile(place):
-            text = f"a Python started in this folder imports {shown(place)} in place of the package {name}"
+            text = f"a Python started in this folder imports {shown(place)} in place of the installed {name}"
             judge = problem if name in OWN + NEEDED else note
             yield judge(name, text, f"Rename {shown(place)}.")
 

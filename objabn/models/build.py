@@ -73,8 +73,6 @@ def build_model(
     config: ModelConfig, *, classes: int, clip_frames: int, clip_size: int, class_names: tuple[str, ...] | None = None
 ) -> AttentionNetwork:
     """Build the network of `config` and load its weights, a backbone's or a complete network's; `weights_report` says what was loaded."""
-    if config.system not in SYSTEMS:
-        raise ValueError(f"There is no system {config.system!r}; choose one of {', '.join(SYSTEMS)}.")
     if classes < 1:
         raise ValueError(f"classes={classes} is not possible; a network needs at least one class.")
     backbone = build_x3d(

@@ -1,4 +1,4 @@
-"""What a result was made with: versions of the libraries, and the machine."""
+"""The machine that a result was made on."""
 
 import platform
 from typing import Any
@@ -6,9 +6,6 @@ from typing import Any
 import torch
 
 from objabn.machine import available_cores, cpu_name
-from objabn.versions import versions
-
-__all__ = ["hardware", "versions"]
 
 
 def hardware() -> dict[str, Any]:

@@ -50,8 +50,8 @@ def fit(
     With a run folder it can be stopped at any moment and resumed exactly: a loader that has a `state` must stand at
     `consumed_samples(run_folder)`, and any other iterable is taken to give the same batches each epoch. `monitor` is
     evaluated after epochs, and `best/` kept for the subset `val` only. `loggers` is the screen unless given.
-    With `optim.ema` the network ends as the average. Raises Interrupted after SIGTERM or Ctrl-C, once the checkpoint is
-    written.
+    The network ends in evaluation mode, with `optim.ema` as the average. Raises Interrupted after SIGTERM or Ctrl-C,
+    once the checkpoint is written.
     """
     refuse_idle_patience(config, monitor, monitor_subset)
     with algorithms(deterministic=config.run.deterministic), frozen(net, config.optim.freeze) as still:
@@ -62,11 +62,12 @@ def fit(
             load_state(session.state, checkpoint)
             session.saved_step = progress.step
         if not is_over(progress.epoch, progress.history, config):
-            check_position(batches, progress)
+            check_position(session, batches)
             session.loggers = open_loggers(session, loggers)
             train_and_close(session, batches, monitor, monitor_subset)
         if session.state.average is not None:
             net.load_state_dict(session.state.kept.state_dict())
+        net.eval()
     return summarize(progress)
 
 
@@ -101,16 +102,16 @@ def train_epoch(session: Session, batches: Batches) -> None:
     config, progress = session.config, session.state.progress
     set_training_mode(session.state.net, session.still)
     session.state.meter.start_clock()
-    steps_done = progress.step - progress.epoch * session.steps_per_epoch
-    if steps_done == session.steps_per_epoch:
+    steps_done = progress.step - progress.epoch * progress.steps_per_epoch
+    if steps_done == progress.steps_per_epoch:
         return  # stopped between the last step and the end of the epoch; a loader would already give the next one
     rest = iter(batches)
     if not hasattr(batches, "state"):
         rest = islice(rest, steps_done * config.optim.accumulate, None)
-    for _ in range(steps_done, session.steps_per_epoch):
+    for _ in range(steps_done, progress.steps_per_epoch):
         take_step(session, islice(rest, config.optim.accumulate))
         if config.run.log_steps and progress.step % config.run.log_steps == 0:
-            rate = learning_rate(config.optim, progress.step - 1, steps_per_epoch=session.steps_per_epoch)
+            rate = learning_rate(config.optim, progress.step - 1, steps_per_epoch=progress.steps_per_epoch)
             log(session, "step", {**learning_rates(config.optim, rate), **session.state.meter.interval()})
         session.stop.raise_if_received()
         if is_checkpoint_due(session):
@@ -125,7 +126,7 @@ def take_step(session: Session, batches: Iterator[Batch]) -> None:
     Each of them has its own mask term, a mean over its own valid frames.
     """
     state, config = session.state, session.config.optim
-    set_learning_rate(state.optimizer, learning_rate(config, state.progress.step, steps_per_epoch=session.steps_per_epoch))
+    set_learning_rate(state.optimizer, learning_rate(config, state.progress.step, steps_per_epoch=state.progress.steps_per_epoch))
     count = 0
     for batch in state.meter.timed(batches):
         on_device = batch.to(session.precision.device)

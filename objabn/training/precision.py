@@ -1,6 +1,7 @@
 """Where and how exactly a network is computed: device, autocast, gradient scaling, choice of algorithms, compilation."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
@@ -34,15 +35,19 @@ def resolve_precision(device: str, amp: str) -> Precision:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device; `auto` is the GPU where torch sees one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    """Return the device, a GPU by its number; `auto` is the GPU where torch sees one. ValueError for one that is not there."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and not gpus):
+        return torch.device("cpu")
+    if not re.fullmatch(r"auto|cuda(:\d+)?", device):
+        raise ValueError(f"run.device={device} is not possible; it must be auto, cpu, cuda or a GPU by number such as cuda:1.")
+    if not gpus:
         raise ValueError(f"run.device={device} needs a GPU and torch sees none; take auto or cpu.")
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"run.device={device} is not possible; it must be auto, cpu, cuda or a GPU by number such as cuda:1.") from None
+    # torch.cuda takes a device for the current one only by its number.
+    number = int(device.partition(":")[2] or torch.cuda.current_device())
+    if number >= gpus:
+        raise ValueError(f"run.device={device} is not there; torch sees {gpus} GPUs, of which cuda:{gpus - 1} is the last.")
+    return torch.device("cuda", number)
 
 
 def resolve_amp(amp: str, device: torch.device) -> torch.dtype | None:

@@ -8,7 +8,8 @@ from objabn.checkpoint import find_checkpoint, settle
 from objabn.config import Config
 from objabn.files import CLAIM, write_json
 from objabn.settings import config_hash, from_dict, learning_settings, to_dict
-from objabn.training.environment import hardware, versions
+from objabn.training.environment import hardware
+from objabn.versions import versions
 
 
 def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path | None:

@@ -46,7 +46,6 @@ class Session:
     """What `fit` holds while it runs."""
 
     config: Config
-    steps_per_epoch: int
     precision: Precision
     forward: Callable[[Tensor], Output]
     """The network, compiled where that is wanted."""
@@ -82,12 +81,11 @@ def start_session(
         optimizer=build_optimizer(net, objective, config.optim),
         scaler=precision.scaler(),
         meter=Meter(precision.device),
-        progress=Progress(),
+        progress=Progress(steps_per_epoch=count_steps(batches, config)),
     )
     forward = compiled(net, config.run.compile, precision.device)
     return Session(
         config=config,
-        steps_per_epoch=count_steps(batches, config),
         precision=precision,
         forward=forward,
         kept_forward=forward if average is None else compiled(average.net, config.run.compile, precision.device),
@@ -112,8 +110,15 @@ def count_steps(batches: Batches, config: Config) -> int:
     return count // config.optim.accumulate
 
 
-def check_position(batches: Batches, progress: Progress) -> None:
-    """Raise ValueError unless the loader, if it keeps count, stands where the run does."""
+def check_position(session: Session, batches: Batches) -> None:
+    """Raise ValueError unless epochs are as long as when the run began, and the loader, if it keeps count, stands where the run does."""
+    progress = session.state.progress
+    steps = count_steps(batches, session.config)
+    if steps != progress.steps_per_epoch:
+        raise ValueError(
+            f"An epoch has {steps} steps and had {progress.steps_per_epoch} when the run began; "
+            "a run goes on with the videos it began with, so give it those, or begin another run."
+        )
     position = getattr(batches, "state", progress.samples)
     if position != progress.samples:
         raise ValueError(
@@ -124,9 +129,9 @@ def check_position(batches: Batches, progress: Progress) -> None:
 
 def open_loggers(session: Session, chosen: Sequence[Logger] | None) -> list[Logger]:
     """Return the chosen loggers, or the screen, those of `run.log_to`, and log.jsonl where there is a run folder."""
-    steps, progress = session.steps_per_epoch, session.state.progress
+    progress = session.state.progress
     trackers = open_trackers(session.run_folder, session.config, step=progress.step)
-    first = [Screen(epochs=session.config.optim.epochs, steps_per_epoch=steps)] if chosen is None else chosen
+    first = [Screen(epochs=session.config.optim.epochs, steps_per_epoch=progress.steps_per_epoch)] if chosen is None else chosen
     loggers: list[Logger] = [*first, *trackers]
     if session.run_folder is None:
         return loggers

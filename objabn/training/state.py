@@ -22,8 +22,10 @@ from objabn.training.meter import Meter
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
-    """Where a run stands; every number counts from its start."""
+    """Where a run stands; every count is from its start."""
 
+    steps_per_epoch: int
+    """Optimiser steps of an epoch."""
     epoch: int = 0
     """Epochs finished, their evaluation included."""
     step: int = 0

@@ -8,6 +8,7 @@ from objabn.data.sources.listing import Entry, Listing, checked, plain_name, rea
 
 COLUMNS = ("path", "label", "subset")
 SUBSETS = ("train", "val", "test")
+MOST_CLASSES = 100_000
 
 
 def csv_list(path: str | Path, videos: str | Path | None = None) -> Listing:
@@ -23,7 +24,7 @@ def csv_list(path: str | Path, videos: str | Path | None = None) -> Listing:
     classes, labels, remark = number_labels({row["label"] for row in labelled})
     entries = tuple(
         Entry(
-            root / row["path"],
+            root / row["path"].replace("\\", "/"),
             plain_name(row["path"]),
             labels[row["label"]],
             row.get("group") or f"{row['label']}/{without_suffix(plain_name(row['path']))}",
@@ -63,6 +64,10 @@ def number_labels(labels: set[str]) -> tuple[tuple[str, ...], dict[str, int], st
         classes = sort_classes(labels)
         return classes, {name: number for number, name in enumerate(classes)}, ""
     numbers = {label: int(label) for label in labels}
+    if max(numbers.values(), default=0) >= MOST_CLASSES:
+        raise ValueError(
+            f"The label {max(labels, key=int)} is too large for the number of a class, which count from 0; write names instead."
+        )
     classes = tuple(map(str, range(max(numbers.values(), default=-1) + 1)))
     unused = sorted(set(range(len(classes))) - set(numbers.values()))
     gaps = f"Labels are class numbers from 0; {len(unused)} of {len(classes)} have no video, the first is {unused[0]}." if unused else ""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from objabn.data.sources.found import Sources, without_suffix
-from objabn.data.sources.listing import Entry, Listing, checked, read_lines, refuse_nowhere, sentences
+from objabn.data.sources.listing import Entry, Listing, checked, read_lines, refuse_nowhere, sentences, visible_files
 
 CODES = {"0": "none", "1": "train", "2": "test"}
 CLASSES = 51
@@ -33,16 +33,19 @@ def hmdb51(videos: str | Path, annotations: str | Path) -> Listing:
 
 def read_hmdb51_lists(folder: Path) -> dict[str, list[str]]:
     """Return the subset per fold of every CLASS/CLIP."""
-    found = [(path, re.fullmatch(r"(.+)_test_split([123])\.txt", path.name)) for path in sorted(folder.glob("*.txt"))]
+    found = [(path, re.fullmatch(r"(.+)_test_split([123])\.txt", path.name)) for path in visible_files(folder, "*.txt")]
     lists = [(path, match[1], int(match[2])) for path, match in found if match]
     if not lists:
         raise FileNotFoundError(f"{folder} has no lists such as brush_hair_test_split1.txt; give the folder of HMDB51's official lists.")
     folds = max(fold for _, _, fold in lists)
     subsets: dict[str, list[str]] = {}
     for path, class_name, fold in lists:
+        codes: dict[str, str] = {}
         for line in filter(str.strip, read_lines(path)):
-            name, code = parse_hmdb51_line(line, path)
-            subsets.setdefault(f"{class_name}/{name}", ["none"] * folds)[fold - 1] = CODES[code]
+            clip, code = parse_hmdb51_line(line, path)
+            if codes.setdefault(clip, code) != code:
+                raise ValueError(f"{path} lists {clip} as {codes[clip]} and as {code}; leave one of them.")
+            subsets.setdefault(f"{class_name}/{clip}", ["none"] * folds)[fold - 1] = CODES[code]
     return subsets
 
 

@@ -1,16 +1,25 @@
 """Kinetics from clip lists `PATH LABEL`, or from the CSV files of its publishers."""
 
 import csv
-import json
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from objabn.data.sources.found import Sources, without_suffix
-from objabn.data.sources.listing import PARTS, Entry, Listing, checked, plain_name, read_lines, refuse_nowhere, sentences
-
-PART_NAMES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
+from objabn.data.sources.listing import (
+    PART_NAMES,
+    PARTS,
+    Entry,
+    Listing,
+    checked,
+    plain_name,
+    read_json,
+    read_lines,
+    refuse_nowhere,
+    sentences,
+    visible_files,
+)
 
 
 class Clip(NamedTuple):
@@ -83,7 +92,7 @@ def expected_classes(name: str) -> int:
 def find_lists(place: Path) -> dict[str, Path]:
     """Return the list of each part: the words of its file's name tell which; a file can only be its own part."""
     found: dict[str, Path] = {}
-    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
+    for path in visible_files(place, "*") if place.is_dir() else [place]:
         parts = {PART_NAMES[word] for word in re.split(r"[_\W]+", path.stem.lower()) if word in PART_NAMES}
         if path.suffix.lower() not in (".csv", ".txt") or len(parts) != 1 or not path.is_file():
             continue
@@ -118,33 +127,29 @@ def read_list(path: Path, part: str) -> list[Clip]:
     lines = [line for line in read_lines(path) if line.strip()]
     if lines and "youtube_id" in lines[0]:
         return [read_row(row, part, path) for row in csv.DictReader(lines)]
-    columns_before_label = 2 if "rawframes" in path.stem else 1
-    return [parse_line(line, part, columns_before_label) for line in lines]
+    return [parse_line(line, part, has_counts="rawframes" in path.stem) for line in lines]
 
 
 def read_row(row: dict[str, str], part: str, path: Path) -> Clip:
-    """Return the clip of a row with youtube_id, time_start and time_end; the columns label and split may lack."""
+    """Return the clip of a row with youtube_id, time_start and time_end; the column label may lack."""
     try:
         start, end = (int(float(row[column])) for column in ("time_start", "time_end"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(f"{path}: the row {row} has no time_start and time_end in seconds.") from None
-    split = PART_NAMES.get((row.get("split") or "").strip().lower(), part)
     name = f"{row['youtube_id']}_{start:06d}_{end:06d}"
-    return Clip(name, (row.get("label") or "").strip(), split, row["youtube_id"])
+    return Clip(name, (row.get("label") or "").strip(), part, row["youtube_id"])
 
 
-def parse_line(line: str, part: str, columns_before_label: int = 1) -> Clip:
-    """Return the clip of a line `PATH LABEL`, or `PATH FRAMES LABEL`: the label is a number, and the path may hold spaces."""
-    words = line.strip().rsplit(maxsplit=columns_before_label)
-    is_labelled = len(words) == columns_before_label + 1 and re.fullmatch(r"-?\d+", words[-1]) is not None
-    path, label = (words[0], words[-1]) if is_labelled else (line.strip(), "")
+def parse_line(line: str, part: str, *, has_counts: bool = False) -> Clip:
+    """Return the clip of a line `PATH LABEL`, or `PATH FRAMES LABEL`, with spaces or commas between; the path may hold both."""
+    found = re.fullmatch(r"(.+?)" + r"[\s,]+\d+" * has_counts + r"[\s,]+(-?\d+)", line.strip())
+    path, label = found.groups() if found else (line.strip(), "")
     return Clip(plain_name(path), "" if label.startswith("-") else label, part)
 
 
 def read_classes(folder: Path, clips: list[Clip], name: str) -> tuple[str, ...]:
     """Return the classes: from a file of names beside the lists, else the names in the lists sorted, else numbers."""
-    files = sorted([*folder.glob("*class*.json"), *folder.glob("*label_map*.txt")])
-    if files:
+    if files := visible_files(folder, "*class*.json", "*label_map*.txt"):
         return read_class_names(files[0])
     labels = {clip.label for clip in clips}
     names = {label for label in labels if not label.isdecimal()}
@@ -157,7 +162,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """Read one name a line, or a JSON object of names and numbers, whichever way round; some quote the names twice."""
     if path.suffix == ".txt":
         return tuple(line.strip() for line in read_lines(path) if line.strip())
-    pairs = [(str(key).strip('"'), str(value).strip('"')) for key, value in json.loads("\n".join(read_lines(path))).items()]
+    pairs = [(str(key).strip('"'), str(value).strip('"')) for key, value in read_json(path, dict).items()]
     numbers = {int(number): name for name, number in (pair if pair[1].isdecimal() else pair[::-1] for pair in pairs)}
     if sorted(numbers) != list(range(len(numbers))):
         raise ValueError(f"{path} must number its {len(numbers)} classes from 0 without gaps.")

@@ -1,11 +1,9 @@
 """Something-Something V2 from its official JSON files, in the names of both releases."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from objabn.data.sources.found import Sources
-from objabn.data.sources.listing import PARTS, Entry, Listing, checked, read_lines, refuse_nowhere, sentences
+from objabn.data.sources.listing import PARTS, Entry, Listing, checked, read_json, read_lines, refuse_nowhere, sentences
 
 VIDEO_FOLDER = "20bn-something-something-v2"
 
@@ -41,9 +39,9 @@ def read_parts(folder: Path) -> tuple[dict[str, dict[str, str]], str]:
     answers = find_list(folder, "test-answers.csv")
     if answers:
         rows = [line.strip().partition(";") for line in read_lines(answers) if line.strip()]
-        parts["test"] = {video: template for video, _, template in rows}
+        parts["test"] = by_video([(video, template) for video, _, template in rows], answers)
         return parts, "Fold 1 reports on the official validation part, fold 2 on the official test part."
-    without = len(read_json(paths["test"])) if paths["test"] else 0
+    without = len(read_json(paths["test"], list)) if paths["test"] else 0
     remark = (
         f"{without} videos of the official test part have no labels (there is no test-answers.csv) and were left out." if without else ""
     )
@@ -61,7 +59,7 @@ def read_templates(folder: Path) -> tuple[str, ...]:
     path = find_list(folder, "labels.json")
     if path is None:
         raise FileNotFoundError(f"{folder} has neither labels.json nor something-something-v2-labels.json; give the folder of the labels.")
-    numbers = {name: int(number) for name, number in read_json(path).items()}
+    numbers = {name: int(number) for name, number in read_json(path, dict).items()}
     if sorted(numbers.values()) != list(range(len(numbers))):
         raise ValueError(f"{path} must number its {len(numbers)} templates from 0 without gaps.")
     return tuple(sorted(numbers, key=numbers.__getitem__))
@@ -69,10 +67,19 @@ def read_templates(folder: Path) -> tuple[str, ...]:
 
 def read_part(path: Path) -> dict[str, str]:
     """Return the template of each video of `train.json` or `validation.json`."""
-    videos = read_json(path)
-    if without := [video.get("id") for video in videos if "template" not in video]:
-        raise ValueError(f"{path}: the video {without[0]} has no template; this is not the official list of a part with labels.")
-    return {str(video["id"]): video["template"] for video in videos}
+    videos = read_json(path, list)
+    if without := [video for video in videos if not isinstance(video, dict) or not {"id", "template"} <= video.keys()]:
+        raise ValueError(f"{path}: {without[0]} has no id or no template; this is not the official list of a part with labels.")
+    return by_video([(str(video["id"]), video["template"]) for video in videos], path)
+
+
+def by_video(rows: list[tuple[str, str]], path: Path) -> dict[str, str]:
+    """Return the template of each video; two of one video are a ValueError."""
+    templates: dict[str, str] = {}
+    for video, template in rows:
+        if templates.setdefault(video, template) != template:
+            raise ValueError(f"{path} lists the video {video} as {templates[video]!r} and as {template!r}; leave one of them.")
+    return templates
 
 
 def template_label(labels: dict[str, int], template: str, video: str) -> int:
@@ -81,11 +88,3 @@ def template_label(labels: dict[str, int], template: str, video: str) -> int:
     if name not in labels:
         raise ValueError(f"The template {template!r} of video {video} is not in labels.json; take both files from one release.")
     return labels[name]
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; a damaged one is a ValueError."""
-    try:
-        return json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); download it again.") from None

@@ -41,10 +41,8 @@ def read_ucf101_lists(folder: Path) -> tuple[dict[str, list[str]], dict[str, int
     subsets: dict[str, list[str]] = {}
     numbers: dict[str, int] = {}
     for (fold, subset), path in present.items():
-        for line in read_lines(path):
-            name, _, number = line.strip().replace("\\", "/").partition(" ")
-            if not name:
-                continue
+        for line in filter(str.strip, read_lines(path)):
+            name, number = parse_ucf101_line(line, path)
             of_folds = subsets.setdefault(name, ["none"] * folds)
             if of_folds[fold - 1] not in ("none", subset):
                 raise ValueError(f"{folder}: fold {fold} lists {name} for both training and test; take it out of one of the lists.")
@@ -52,6 +50,14 @@ def read_ucf101_lists(folder: Path) -> tuple[dict[str, list[str]], dict[str, int
             if number:
                 numbers[name] = int(number)
     return subsets, numbers
+
+
+def parse_ucf101_line(line: str, path: Path) -> tuple[str, str]:
+    """Return name and number of a line `CLASS/CLIP NUMBER`; test lists have no number."""
+    found = re.fullmatch(r"([^\s/]+/\S+)(?:\s+(\d+))?", line.strip().replace("\\", "/"))
+    if found is None:
+        raise ValueError(f"{path}: the line {line!r} is not CLASS/CLIP.avi, in training lists followed by the number of the class.")
+    return found[1], found[2] or ""
 
 
 def read_classes(path: Path, folders: set[str]) -> tuple[str, ...]:
@@ -73,6 +79,9 @@ def class_label(labels: dict[str, int], name: str, folder: Path) -> int:
 
 
 def ucf101_group(name: str) -> str:
-    """Return the class and group in a name such as `Biking/v_Biking_g07_c01.avi`; group numbers say nothing across classes."""
-    found = re.search(r"_(g\d+)_c\d+", name)
-    return f"{name.partition('/')[0]}/{found[1]}" if found else name
+    """Return the class and group in a name such as `Biking/v_Biking_g07_c01.avi`, any other name as it is.
+
+    Clips of a group come from one film. Group numbers say nothing across classes.
+    """
+    found = re.search(r"([^/]+)/[^/]*_(g\d+)_c\d+(\.\w+)?$", name)
+    return f"{found[1]}/{found[2]}" if found else name
