@@ -54,10 +54,10 @@ def backbone_table(rows: "list[ModelSummary]") -> "Table":
     """Lay out the backbones, one a row."""
     from rich.table import Table
 
-    table = Table("backbone", "clip", "parameters (M)", "multiply-adds (G)", "map grid", "Kinetics-400 weights", title="Backbones")
+    table = Table("backbone", "clip", "parameters (M)", "multiply-adds (G)", "map grid", "weights", title="Backbones")
     for row in rows:
-        clip = f"{row.clip_frames} x {row.clip_size} x {row.clip_size}"
-        weights = "published" if row.kinetics400 else "none"
+        clip = f"{row.clip_frames} x {row.clip_size}²"
+        weights = "kinetics400" if row.kinetics400 else "none"
         table.add_row(row.backbone, clip, millions(row.parameters), billions(row.multiply_adds), grid_text(row), weights)
     return table
 
@@ -70,7 +70,7 @@ def system_table(rows: "list[ModelSummary]", backbone: "ModelSummary") -> "Table
     for row in rows:
         parameters = f"{millions(row.parameters)} (+{millions(row.parameters - backbone.parameters)})"
         multiply_adds = f"{billions(row.multiply_adds)} (+{billions(row.multiply_adds - backbone.multiply_adds)})"
-        table.add_row(f"{row.system} --heads {len(row.map_names)}", ", ".join(row.map_names), parameters, multiply_adds, grid_text(row))
+        table.add_row(f"{row.system} --heads {len(row.map_names)}", " ".join(row.map_names), parameters, multiply_adds, grid_text(row))
     return table
 
 

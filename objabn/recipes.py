@@ -66,9 +66,9 @@ def literal(config: Config) -> Config:
 
 
 def small(config: Config) -> Config:
-    """Return the settings for a first look without a GPU: pictures of 160 pixels (maps of 10x10), batches of 5, ten epochs."""
+    """Return the settings for a first look without a GPU: 160 pixels (maps of 10x10), batches of 5, 20 epochs at three times the rate."""
     data = replace(config.data, crop_size=160, short_side=(183, 229), eval_short_side=183)
-    return replace(config, recipe=f"{config.recipe}, small", data=data, optim=replace(config.optim, batch=5, epochs=10))
+    return replace(config, recipe=f"{config.recipe}, small", data=data, optim=replace(config.optim, lr=3e-4, batch=5, epochs=20))
 
 
 def as_system(config: Config, system: str) -> Config:

@@ -29,3 +29,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real clips of ../shared/data are not here")
     return folder
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `x3d_nano` a network of one block a stage, for tests whose time goes with the number of layers."""
+    from objabn.models.sizes import BACKBONES, X3DSize
+
+    size = X3DSize(width_factor=1.0, depth_factor=0.2, head_channels=32, clip_frames=4, clip_size=32, kinetics400=None)
+    monkeypatch.setitem(BACKBONES, "x3d_nano", size)

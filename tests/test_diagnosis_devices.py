@@ -65,6 +65,14 @@ def test_engines_are_told_where_the_driver_tells_them() -> None:
     assert list(gpu.check_engines([])) == []
 
 
+def test_what_kernels_are_built_with_is_looked_for(tmp_path: Path) -> None:
+    header = tmp_path / "Python.h"
+    assert gpu.check_compiler(None, header).text == f"cannot build kernels without a C compiler and {header}"
+    assert gpu.check_compiler("/bin/gcc", header).status == "note"
+    header.touch()
+    assert gpu.check_compiler("/bin/gcc", header) == ("ok", "torch.compile", "builds kernels with /bin/gcc", "", False)
+
+
 def test_a_gpu_that_cannot_compute_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: object, **_named: object) -> None:
         raise RuntimeError("no kernel image is available for execution on the device")

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from commands import write_own_videos
-from toys import SHALLOW, toy_config
+from toys import toy_config
 
 import objabn
 from objabn.data.demo import make_demo
-from objabn.models.sizes import BACKBONES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -35,10 +34,10 @@ def test_python_on_every_page_is_python(page: Path) -> None:
         compile(block, page, "exec")
 
 
+@pytest.mark.usefixtures("shallow")
 def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nvidia.dali")
     pytest.importorskip("onnxruntime")
-    monkeypatch.setitem(BACKBONES, "x3d_nano", SHALLOW)
     monkeypatch.chdir(tmp_path)
     write_own_videos(tmp_path)
     names: dict = {}

@@ -7,17 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from toys import SHALLOW
 
 import objabn
 from objabn.exporting import graphs
 from objabn.models.network import AttentionNetwork
-from objabn.models.sizes import BACKBONES
 
 
-@pytest.fixture(autouse=True)
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKBONES, "x3d_nano", SHALLOW)
+pytestmark = pytest.mark.usefixtures("shallow")
 
 
 def lively(**settings: object) -> AttentionNetwork:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from toys import SHALLOW, Recorder, Toy, nano, toy_batch, toy_config
+from toys import Recorder, Toy, nano, toy_batch, toy_config
 
 from objabn.config import Config, LossConfig, OptimConfig, RunConfig
-from objabn.models.sizes import BACKBONES
 from objabn.models.storage import load_model
 from objabn.objective import build_objective
 from objabn.recipes import recipe
+from objabn.settings import override
 from objabn.training.logging import Screen, read_records
 from objabn.training.loop import fit
 from objabn.training.run_folder import is_finished
@@ -84,6 +84,14 @@ def test_a_step_of_plain_gradient_descent_is_rate_times_gradient() -> None:
     fit(net, [batch], config, loggers=[])
     for after, before, gradient in zip(net.parameters(), reference.parameters(), gradients, strict=True):
         torch.testing.assert_close(after, before - 0.5 * gradient)
+
+
+@pytest.mark.parametrize("setting", ["model.heads=3", "data.clip_frames=8", "model.cut=3"])
+def test_a_network_that_the_settings_do_not_describe_is_refused(tmp_path: Path, setting: str) -> None:
+    config, name = config_of(), setting.partition("=")[0]
+    with pytest.raises(ValueError, match=rf"The network was made with {name}=\d and the settings say otherwise"):
+        fit(nano(config), [toy_batch(0)], override(config, setting), run_folder=tmp_path / "run", loggers=[])
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_remainder_smaller_than_a_step_is_dropped() -> None:
@@ -242,8 +250,8 @@ def test_bf16_autocast_trains_and_ends_near_float32() -> None:
     assert second == pytest.approx(first, rel=0.05)
 
 
-def test_three_maps_compile_whole_through_training_inference_and_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKBONES, "x3d_nano", SHALLOW)
+@pytest.mark.usefixtures("shallow")
+def test_three_maps_compile_whole_through_training_inference_and_training() -> None:
     config = recipe("demo", heads=3)
     net, batch = nano(replace(toy_config(), model=replace(config.model, heads=3))), toy_batch(0)
     objective = build_objective(config.loss, net)

@@ -25,6 +25,9 @@ from objabn.training.run_folder import consumed_samples
 from objabn.types import Batch
 
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing in between may catch it."""
 

@@ -101,6 +101,15 @@ def test_all_starts_sides_and_flips_occur() -> None:
     assert (short_side.min(), short_side.max()) == (256, 320)
 
 
+def test_all_places_of_the_crop_occur() -> None:
+    config = DataConfig(short_side=(226, 226), eval_short_side=226, flip_probability=0.0)
+    plan = training_plan(toy_index([70] * 4000), np.arange(4000), config, seed=1, epoch=0)
+    # 240 x 320 becomes 226 x 301, which leaves 2 rows and 77 columns.
+    places = np.round((plan.roi[:, :2] - TIE_SHIFT_PIXELS) * (226 / 240, 301 / 320))
+    assert set(places[:, 0]) == set(range(3))
+    assert set(places[:, 1]) == set(range(78))
+
+
 @pytest.mark.parametrize("width", [240, 320, 427, 171])
 def test_no_sampling_position_lies_on_a_pixel_edge(width: int) -> None:
     config = DataConfig()

@@ -90,6 +90,7 @@ def test_views_are_a_matter_of_evaluation_only() -> None:
 
 
 def test_impossible_batches_are_refused() -> None:
+    assert Schedule(dataset_of(8), config_of(8), subset="train").steps_per_epoch == 1
     with pytest.raises(ValueError, match="larger than the 5 training videos"):
         Schedule(dataset_of(5), config_of(8), subset="train")
     with pytest.raises(ValueError, match="multiple of accumulate x ranks = 3"):

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 from objabn.config import Config, DataConfig, ModelConfig, OptimConfig, RunConfig
 from objabn.models.build import build_model
 from objabn.models.network import AttentionNetwork
-from objabn.models.sizes import X3DSize
 from objabn.types import Batch, Output
 
 FRAMES, SIZE, GRID, CLASSES = 4, 32, 8, 3
-SHALLOW = X3DSize(width_factor=1.0, depth_factor=0.2, head_channels=32, clip_frames=FRAMES, clip_size=SIZE, kinetics400=None)
-"""In place of `x3d_nano`: one block a stage, for tests whose time goes with the number of layers, as tracing a graph does."""
 
 
 def toy_config(*, optim: OptimConfig | None = None, run: RunConfig | None = None, dropout: float = 0.0) -> Config:

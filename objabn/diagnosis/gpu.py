@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,6 +29,8 @@ def findings() -> Iterator[Finding]:
             yield check_device(number)
         yield from [ok("driver", gpus[0].driver)] if gpus else []
         yield from check_engines(nvidia_smi("utilization.decoder,utilization.jpeg"))
+        compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+        yield check_compiler(compiler, Path(sysconfig.get_path("include")) / "Python.h")
     else:
         yield explain_absence(gpus, torch.version.cuda, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
@@ -72,6 +76,15 @@ def check_engines(rows: list[list[str]]) -> Iterator[Finding]:
             yield ok(engine, "there")
         elif rows:
             yield note(engine, f"the driver shows none; {otherwise}")
+
+
+def check_compiler(compiler: str | None, header: Path) -> Finding:
+    """Say whether Triton finds what it builds kernels with, for torch.compile: a C compiler, and the header of Python."""
+    missing = [*([] if compiler else ["a C compiler"]), *([] if header.is_file() else [str(header)])]
+    if missing:
+        remedy = "Install gcc and the development package of Python (python3-dev), or train with --set run.compile=off."
+        return note("torch.compile", f"cannot build kernels without {' and '.join(missing)}", remedy)
+    return ok("torch.compile", f"builds kernels with {compiler}")
 
 
 def explain_absence(gpus: list[DriverGpu], torch_cuda: str | None, visible: str | None) -> Finding:

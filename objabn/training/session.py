@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from objabn.checkpoint import write_checkpoint
 from objabn.config import Config
+from objabn.models.finetuning import ARCHITECTURE
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
 from objabn.objective import build_objective
@@ -66,6 +67,7 @@ def start_session(
     net: AttentionNetwork, batches: Batches, config: Config, *, run_folder: Path | None, still: Sequence[nn.Module]
 ) -> Session:
     """Bring network, objective and optimiser to the device, as new; the modules that stand still are frozen already."""
+    refuse_other_network(net, config)
     precision = resolve_precision(config.run.device, config.run.amp)
     if precision.device.type == "cuda":
         torch.cuda.set_device(precision.device)  # random states and memory are those of the current device
@@ -93,6 +95,15 @@ def start_session(
         state=state,
         run_folder=run_folder,
     )
+
+
+def refuse_other_network(net: AttentionNetwork, config: Config) -> None:
+    """Raise ValueError where the settings, which are written down as those of the run, are not the network's."""
+    own = {f"model.{name}": (getattr(net.config, name), getattr(config.model, name)) for name in ARCHITECTURE}
+    own |= {"data.clip_frames": (net.clip_frames, config.data.clip_frames), "data.crop_size": (net.clip_size, config.data.crop_size)}
+    other = [f"{name}={value}" for name, (value, wanted) in own.items() if value != wanted]
+    if other:
+        raise ValueError(f"The network was made with {', '.join(other)} and the settings say otherwise; make them alike.")
 
 
 def seed_all(seed: int) -> None:
