@@ -1,6 +1,5 @@
 """Clip plan to Batch through DALI: feeds encoded bytes to the graph and wraps what comes out, without a copy."""
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from dali_pipelines.clips import build_graph
 from dali_pipelines.decode_place import Choice, Place, choose_place, possible_places
+from dali_pipelines.feed import Feed
 from objabn.config import Config
 from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
@@ -53,26 +53,37 @@ class DaliLoader(ClipLoader):
         super().__init__(dataset, schedule, start_sample)
         self.choice = choice
         self.device_id = device_number(choice.place, schedule.config.run.device)
-        self.feed = Feed(dataset, schedule, self.step)
+        self.feed = Feed(dataset, schedule, self.step, self.damage)
         self.pipeline: Pipeline | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.schedule.is_training and self.step % len(self):
             self.step, self.pipeline = 0, None  # the last pass was left early; what was prefetched belongs to it
-        if self.pipeline is None:
-            # The pipeline must not know the loader: in a circle, neither would be freed when the last one lets go.
-            self.feed = Feed(self.dataset, self.schedule, self.step)
-            self.pipeline = self.build()
         for _ in range(len(self) - self.step % len(self)):
             # Bound to torch's stream, DALI takes its memory back only after the kernels that torch has queued on it.
             stream = None if self.device_id is None else torch.cuda.current_stream(self.device_id)
-            clip, mask = self.pipeline.run(stream)
-            plan, valid_BT = self.feed.fed.popleft()
+            clip, mask = self.run(stream)
+            plan, valid_BT, skipped = self.feed.fed.popleft()
             self.step += 1
+            self.damage.skipped_clips += skipped
             yield self.wrap(to_torch(clip), to_torch(mask), valid_BT, plan)
 
+    def run(self, stream: Any) -> Any:
+        """Return DALI's next batch; where it gives up, it begins anew without the videos that are to blame."""
+        while True:
+            self.pipeline = self.pipeline or self.build()
+            try:
+                return self.pipeline.run(stream)
+            except RuntimeError as error:
+                if self.feed.failure is not None:
+                    raise self.feed.failure from None
+                self.feed.refuse_undecodable(error)
+                self.pipeline = None
+
     def build(self) -> Pipeline:
-        """Build the graph for this store and device."""
+        """Build the graph for this store and device, to begin with the batch at which the loader stands."""
+        # The pipeline must not know the loader: in a circle, neither would be freed when the last one lets go.
+        self.feed = Feed(self.dataset, self.schedule, self.step, self.damage)
         data, is_frames = self.schedule.config.data, self.dataset.store == "frames"
         return build_graph(
             self.feed,
@@ -92,44 +103,6 @@ class DaliLoader(ClipLoader):
         clip_BTYXC = clip.view(self.schedule.clips, data.clip_frames, data.crop_size, data.crop_size, 3)
         mask_BTYX = mask.view(clip_BTYXC.shape[:-1])
         return make_batch(clip_BTYXC, mask_BTYX, torch.from_numpy(valid_BT), plan, self.schedule.config.grid_size)
-
-
-class Feed:
-    """What DALI calls for one batch after another, some of them ahead of the loader."""
-
-    def __init__(self, dataset: PackedDataset, schedule: Schedule, step: int) -> None:
-        self.dataset, self.schedule, self.step = dataset, schedule, step
-        self.fed: deque[tuple[ClipPlan, NDArray[np.bool_]]] = deque()
-
-    def __call__(self) -> list[Any]:
-        """Return the next batch: the inputs of `build_graph`."""
-        plan = self.schedule.clips_of(self.step)
-        self.step += 1
-        masks = [self.dataset.mask_bits(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
-        self.fed.append((plan, np.stack([clip.valid for clip in masks])))
-        bits = [clip.bits for clip in masks]
-        return self.feed_frames(plan, bits) if self.dataset.store == "frames" else self.feed_clips(plan, bits)
-
-    def feed_frames(self, plan: ClipPlan, bits: list[NDArray[np.uint8]]) -> list[Any]:
-        """One DALI sample a frame."""
-        encoded: list[NDArray[np.uint8]] = []
-        for video, frames in zip(plan.video, plan.frames, strict=True):
-            encoded += self.dataset.encoded_frames(int(video), frames)
-        count = plan.frames.shape[1]
-        sizes_YX = np.repeat(frame_sizes(self.dataset, plan), count, axis=0)
-        roi_start, roi_end = np.ascontiguousarray(np.repeat(plan.roi, count, axis=0).reshape(-1, 2, 2).swapaxes(0, 1))
-        return [encoded, [frame for clip in bits for frame in clip[:, None]], sizes_YX, roi_start, roi_end]
-
-    def feed_clips(self, plan: ClipPlan, bits: list[NDArray[np.uint8]]) -> list[Any]:
-        """One DALI sample a clip."""
-        clips = [self.dataset.encoded_clip(int(video), frames) for video, frames in zip(plan.video, plan.frames, strict=True)]
-        roi_start, roi_end = np.ascontiguousarray(plan.roi.reshape(-1, 2, 2).swapaxes(0, 1))
-        return [[clip.data for clip in clips], bits, frame_sizes(self.dataset, plan), roi_start, roi_end, [clip.frames for clip in clips]]
-
-
-def frame_sizes(dataset: PackedDataset, plan: ClipPlan) -> NDArray[np.int32]:
-    """Return (M, 2) height and width of the packed frames."""
-    return np.stack([dataset.index.height[plan.video], dataset.index.width[plan.video]], 1)
 
 
 def to_torch(samples: Any) -> Tensor:

@@ -1,15 +1,17 @@
 """A packed dataset: the index, and the bytes of frames, clips and masks as slices of mapped shards."""
 
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from objabn.data.damage import DamagedClipError
 from objabn.data.fragments import join_fragments
 from objabn.data.index import Index, load_index
 from objabn.data.masks import MaskBits, MaskClip, MaskStore
-from objabn.data.shards import Columns, mapped_shards, read_manifest
+from objabn.data.shards import FORMAT, Columns, mapped_shards, read_manifest, shard_path
 
 
 class EncodedClip(NamedTuple):
@@ -32,7 +34,7 @@ class PackedDataset:
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.store: str = manifest["store"]
         self._shard_start = np.searchsorted(index.shard, np.arange(manifest["shards"]))
-        self._open_shard = mapped_shards(root, "prepare")
+        self._open_shard = mapped_shards(root, "prepare", f"{manifest['packing']}-")
         self._masks = MaskStore.find(root / "masks", manifest["fingerprint"])
 
     def __len__(self) -> int:
@@ -51,7 +53,9 @@ class PackedDataset:
         self._require_store("frames", "encoded_clip")
         shard = self._open_shard(int(self.index.shard[video]))
         chunks = self.index.first_frame[video] + self._checked(video, frames)
-        return slices(shard, chunks)
+        pieces = slices(shard, chunks)
+        self._refuse_damage(video, shard, chunks, pieces)
+        return pieces
 
     def encoded_clip(self, video: int, frames: NDArray[np.int64]) -> EncodedClip:
         """Return the closed GOPs that hold `frames` as one MP4 that starts at 0; the store must be `video`."""
@@ -63,7 +67,12 @@ class PackedDataset:
         needed, position = np.unique(self._checked(video, frames) // gop, return_inverse=True)
         # The j-th fragment of the video already carries the time that the j-th fragment of the clip must have.
         init, *timed = slices(shard, first_chunk + np.concatenate([[0], 1 + np.arange(len(needed))]))
-        data = join_fragments(init, slices(shard, first_chunk + 1 + needed), timed)
+        fragments = slices(shard, first_chunk + 1 + needed)
+        self._refuse_damage(video, shard, first_chunk + np.concatenate([[0], 1 + needed]), [init, *fragments])
+        try:
+            data = join_fragments(init, fragments, timed)
+        except RuntimeError as error:
+            raise DamagedClipError(f"{self.index.name(video)} cannot be decoded ({error}); run `objabn prepare` on it anew.") from None
         return EncodedClip(data, (position * gop + frames % gop).astype(np.int32))
 
     def masks(self, video: int, frames: NDArray[np.int64]) -> MaskClip:
@@ -77,6 +86,15 @@ class PackedDataset:
         if self._masks is None:
             return MaskBits(np.zeros((len(frames), -(-pixels // 8)), np.uint8), np.zeros(len(frames), np.bool_))
         return self._masks.read(int(self.index.shard[video]), self.index.first_frame[video] + frames, pixels)
+
+    def _refuse_damage(self, video: int, shard: Columns, chunks: NDArray[np.int64], pieces: list[NDArray[np.uint8]]) -> None:
+        for chunk, piece, expected in zip(chunks.tolist(), pieces, shard.arrays["checksums"][chunks].tolist(), strict=True):
+            if zlib.crc32(piece.data) != expected:
+                path = shard_path(self.root, int(self.index.shard[video]))
+                part = f"Frame {chunk - self.index.first_frame[video]}" if self.store == "frames" else "A part"
+                raise DamagedClipError(
+                    f"{part} of {self.index.name(video)} is not what was packed; delete {path} and run `objabn prepare` again."
+                )
 
     def _require_store(self, store: str, other: str) -> None:
         if self.store != store:
@@ -102,6 +120,11 @@ def open_dataset(path: str | Path) -> PackedDataset:
     if not manifest_path.is_file():
         raise FileNotFoundError(f"{root} is not a packed dataset (it has no manifest.json); make one with `objabn prepare`.")
     manifest, index = read_manifest(manifest_path, "prepare"), load_index(root / "index.safetensors")
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise RuntimeError(
+            f"{root} was packed in format {manifest['format']} and this objabn reads format {FORMAT}; "
+            "delete it and run `objabn prepare` again, or install the objabn that packed it."
+        )
     try:
         return PackedDataset(root, manifest, index)
     except (KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from objabn.data.colour import yuv420p_to_rgb
+from objabn.data.damage import DamagedClipError
 from objabn.data.dataset import PackedDataset
 from objabn.data.shards import shard_path
 
@@ -18,7 +19,7 @@ from objabn.data.shards import shard_path
 def decode_frames(dataset: PackedDataset, video: int, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return frames of a packed video in the order asked for, repeats included, as (T, Y, X, 3) RGB.
 
-    Damage is a RuntimeError that names video and frame.
+    Damage is a DamagedClipError, which names video and frame.
     """
     height, width = int(dataset.index.height[video]), int(dataset.index.width[video])
     clip = np.empty((len(frames), height, width, 3), np.uint8)
@@ -27,8 +28,8 @@ def decode_frames(dataset: PackedDataset, video: int, frames: NDArray[np.int64])
             with naming_damage(dataset, video, f"frame {frames[position]}"):
                 clip[position] = decode_jpeg(data)
         return clip
+    data, wanted = dataset.encoded_clip(video, frames)
     with naming_damage(dataset, video, f"one of frames {frames.min(initial=0)} to {frames.max(initial=0)}"):
-        data, wanted = dataset.encoded_clip(video, frames)
         for number, picture in enumerate(decode_mp4(data, last_frame=int(wanted.max(initial=-1)), wanted=set(wanted.tolist()))):
             if picture is not None:
                 clip[wanted == number] = picture
@@ -42,8 +43,8 @@ def decode_video(dataset: PackedDataset, video: int, *, frames_at_once: int = 32
         for start in range(0, count, frames_at_once):
             yield decode_frames(dataset, video, np.arange(start, min(start + frames_at_once, count)))
         return
+    data, wanted = dataset.encoded_clip(video, np.arange(count))
     with naming_damage(dataset, video, "a frame"):
-        data, wanted = dataset.encoded_clip(video, np.arange(count))
         pictures = (picture for picture in decode_mp4(data, last_frame=count - 1, wanted=set(wanted.tolist())) if picture is not None)
         while piece := list(itertools.islice(pictures, frames_at_once)):
             yield np.stack(piece)
@@ -51,12 +52,12 @@ def decode_video(dataset: PackedDataset, video: int, *, frames_at_once: int = 32
 
 @contextmanager
 def naming_damage(dataset: PackedDataset, video: int, frame: str) -> Iterator[None]:
-    """Turn whatever a decoder says of damaged bytes into one RuntimeError that names video and frame."""
+    """Turn whatever a decoder says of damaged bytes into one DamagedClipError that names video and frame."""
     try:
         yield
     except (av.error.FFmpegError, OSError, SyntaxError, RuntimeError) as error:
         shard = shard_path(dataset.root, int(dataset.index.shard[video]))
-        raise RuntimeError(
+        raise DamagedClipError(
             f"{frame} of {dataset.index.name(video)} cannot be decoded ({error}); delete {shard} and run `objabn prepare` again."
         ) from None
 

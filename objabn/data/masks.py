@@ -10,6 +10,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from objabn.data.damage import DamagedClipError
 from objabn.data.shards import mapped_shards, read_manifest, running_sum, shard_path, write_columns
 
 COMPRESSION_LEVEL = 12
@@ -53,7 +54,7 @@ def pack_mask(mask: NDArray[Any], compressor: zstandard.ZstdCompressor) -> bytes
 
 def write_mask_shard(path: Path, pieces: Iterable[VideoMasks], fingerprint: str) -> int:
     """Write the masks of all frames of one shard, in the order of its frames; return how many frames there were."""
-    compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+    compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
     chunks: list[bytes] = []
     counts: list[NDArray[np.uint16]] = []
     for piece in pieces:
@@ -75,7 +76,7 @@ class MaskStore:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._open_shard = mapped_shards(folder, "masks")
+        self._open_shard = mapped_shards(folder, "masks", manifest["fingerprint"])
 
     @classmethod
     def find(cls, folder: Path, dataset_fingerprint: str) -> "MaskStore | None":
@@ -100,5 +101,5 @@ class MaskStore:
                     bits[position] = np.frombuffer(decompressor.decompress(arrays["bytes"][start:stop].data), np.uint8)
         except (zstandard.ZstdError, ValueError) as error:
             path = shard_path(self.folder, shard)
-            raise RuntimeError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
+            raise DamagedClipError(f"{path} holds a damaged mask ({error}); delete it and run `objabn masks` again.") from None
         return MaskBits(bits, arrays["counts"][frames] > 0)

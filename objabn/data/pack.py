@@ -14,7 +14,6 @@ import numpy as np
 
 from objabn.data.index import SUBSETS, Index, join_names, save_index
 from objabn.data.pack_shard import (
-    FORMAT,
     EncodedVideo,
     PackSettings,
     ShardJob,
@@ -26,7 +25,7 @@ from objabn.data.pack_shard import (
 )
 from objabn.data.pack_workers import PATIENCE_SECONDS, Lost, supervised
 from objabn.data.progress import Counter, OnProgress
-from objabn.data.shards import read_columns, read_manifest, running_sum, shard_path
+from objabn.data.shards import FORMAT, read_columns, read_manifest, running_sum, shard_path
 from objabn.data.sources import Entry, Listing
 from objabn.files import claimed, discard_unfinished, is_there, write_json
 from objabn.machine import available_cores
@@ -159,10 +158,11 @@ def write_manifest(listing: Listing, folder: Path, settings: PackSettings, jobs:
         reason = f"; the first is {failed[0]['video']}: {failed[0]['reason']}" if failed else ""
         raise RuntimeError(f"None of the {len(failed)} listed videos could be packed{reason}.")
     save_index(build_index(rows, listing), folder / "index.safetensors")
+    mark = fingerprint(listing, settings)
     manifest = {
         **{"format": FORMAT, "name": listing.name, "classes": listing.classes, **settings.relevant, "shards": shards},
         **{"videos": len(rows), "frames": sum(row["frames"] for row in rows), "bytes": sizes, "failed": failed},
-        **{"remark": listing.remark, "fingerprint": rows_fingerprint(rows, fingerprint(listing, settings))},
+        **{"remark": listing.remark, "fingerprint": rows_fingerprint(rows, mark), "packing": mark},
     }
     write_json(folder / "manifest.json", manifest)
 

@@ -15,13 +15,11 @@ from objabn.config import check
 from objabn.data.encode import Codec, encode_gops, encode_jpeg
 from objabn.data.frame_folder import FrameFolder, open_source
 from objabn.data.pack_workers import Lost
-from objabn.data.shards import read_columns, running_sum, write_columns
+from objabn.data.shards import FORMAT, checksums, read_columns, running_sum, write_columns
 from objabn.data.sources import Entry, Listing
 from objabn.data.video import SourceVideo, UnreadableVideoError
 
 Store = Literal["frames", "video"]
-FORMAT = 2
-"""Changes whenever packed bytes are laid out differently."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,8 +131,9 @@ def write_shard(job: ShardJob, outcomes: Sequence[EncodedVideo | Lost]) -> None:
     packed = [(name, video) for name, video in named if isinstance(video, EncodedVideo)]
     failed = [{"video": name, "reason": lost.reason} for name, lost in named if isinstance(lost, Lost)]
     chunks = [chunk for _, video in packed for chunk in video.chunks]
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "offsets": running_sum([len(chunk) for chunk in chunks]),
+        "checksums": checksums(chunks),
         "first_chunk": running_sum([len(video.chunks) for _, video in packed]),
     }
     rows = [{"name": name, **{field: getattr(video, field) for field in video._fields[1:]}} for name, video in packed]

@@ -39,9 +39,11 @@ class Reader(ClipLoader):
                 while next_step < end_step and len(waiting) < data.prefetch:
                     waiting.append(self.submit(pool, self.schedule.clips_of(next_step)))
                     next_step += 1
-                plan, clips = waiting.popleft()
-                clip_BTYXC, mask_BTYX, valid_BT = (torch.stack(column) for column in zip(*(c.result() for c in clips), strict=True))
+                planned, reading = waiting.popleft()
+                plan, clips, skipped = self.damage.gather(planned, [clip.result for clip in reading], is_training=self.schedule.is_training)
+                clip_BTYXC, mask_BTYX, valid_BT = (torch.stack(column) for column in zip(*clips, strict=True))
                 self.step += 1
+                self.damage.skipped_clips += skipped
                 yield make_batch(clip_BTYXC, mask_BTYX, valid_BT, plan, self.schedule.config.grid_size)
 
     def submit(self, pool: ThreadPoolExecutor, plan: ClipPlan) -> tuple[ClipPlan, list[Future[tuple[Tensor, Tensor, Tensor]]]]:

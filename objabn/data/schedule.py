@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from objabn.config import Config, check
+from objabn.data.damage import Damage
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_plan
 
@@ -66,6 +67,7 @@ class ClipLoader:
     def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int) -> None:
         self.dataset, self.schedule = dataset, schedule
         self.step = schedule.step_at(start_sample)
+        self.damage = Damage()
 
     def __len__(self) -> int:
         return self.schedule.steps_per_epoch

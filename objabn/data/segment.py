@@ -125,6 +125,6 @@ def close_store(dataset: PackedDataset, folder: Path, description: dict[str, Any
                 f"{paths[number]} holds {len(count)} masks for {frames} frames; a segmenter must return one per frame: delete {folder}."
             )
     report = MaskReport(sum(map(len, counts)), sum(int((count > 0).sum()) for count in counts), sum(path.stat().st_size for path in paths))
-    manifest = {**description, **report._asdict(), "dataset_fingerprint": dataset.manifest["fingerprint"]}
+    manifest = {**description, **report._asdict(), "dataset_fingerprint": dataset.manifest["fingerprint"], "fingerprint": mark}
     write_json(folder / "manifest.json", manifest)
     return report

@@ -3,6 +3,7 @@
 import functools
 import json
 import mmap
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from objabn.files import aside
 
-TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "int64": "I64", "float32": "F32"}
+TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "uint32": "U32", "int64": "I64", "float32": "F32"}
+FORMAT = 3
+"""Of packed datasets; changes whenever their bytes are laid out differently."""
 OPEN_SHARDS = 256
 """Each mapped shard holds a file descriptor, and systems commonly allow 1024."""
 
@@ -29,9 +32,26 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.safetensors"
 
 
-def mapped_shards(folder: Path, command: str) -> Callable[[int], "Columns"]:
-    """Return what maps the shards of a folder, which `objabn COMMAND` wrote, by number and keeps those asked for last."""
-    return functools.lru_cache(maxsize=OPEN_SHARDS)(lambda number: read_columns(shard_path(folder, number), command))
+def mapped_shards(folder: Path, command: str, mark: str) -> Callable[[int], "Columns"]:
+    """Return what maps the shards of a folder, which `objabn COMMAND` wrote, by number and keeps those asked for last.
+
+    Their fingerprints begin with `mark`; a shard with another one is a RuntimeError.
+    """
+
+    @functools.lru_cache(maxsize=OPEN_SHARDS)
+    def mapped(number: int) -> Columns:
+        path = shard_path(folder, number)
+        columns = read_columns(path, command)
+        if not columns.metadata.get("fingerprint", "").startswith(mark):
+            raise RuntimeError(f"{path} belongs to another packing; delete it and run `objabn {command}` again.")
+        return columns
+
+    return mapped
+
+
+def checksums(chunks: Sequence[bytes]) -> NDArray[np.uint32]:
+    """Return the CRC-32 of each chunk: it notices a changed byte, which a decoder may turn into other pixels without a word."""
+    return np.array([zlib.crc32(chunk) for chunk in chunks], np.uint32)
 
 
 def running_sum(lengths: Sequence[int]) -> NDArray[np.int64]:
