@@ -23,7 +23,7 @@ class Row:
     """One comparison, as `objabn bench --json` writes it."""
 
     suite: str
-    """What `objabn bench` was asked for: core, loader, step, masks, explain."""
+    """What `objabn bench` was asked for: core, loader, scale, step, masks, explain."""
     case: str
     """What was done, with its sizes."""
     ours: float | None

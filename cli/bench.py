@@ -22,6 +22,7 @@ class Suite(StrEnum):
 
     core = "core"
     loader = "loader"
+    scale = "scale"
     step = "step"
     all = "all"
 
@@ -55,6 +56,8 @@ def bench(
         rows += step.run(device=device)
     if suite in (Suite.loader, Suite.all):
         rows += loader_rows(dataset, videos, data)
+    if suite is Suite.scale:
+        rows += scale_rows(dataset[0], data)
     show(rows)
     if json_file is not None:
         write_json(json_file, report(rows))
@@ -73,6 +76,16 @@ def loader_rows(names: list[str], videos: Path | None, data: Path) -> "list[Row]
         raise ValueError(f"The loader suite needs the original videos of {names[0]}; give their folder with --videos.")
     datasets = [open_dataset(folder) for folder in folders]
     return loader.run(datasets, recipe(datasets[0].name), videos)
+
+
+def scale_rows(name: str, data: Path) -> "list[Row]":
+    """Run the scale suite, which is not part of `all`: it is about large datasets, and writes one to a temporary folder."""
+    from benchmarks import scale
+    from objabn.data.dataset import open_dataset
+    from objabn.recipes import recipe
+
+    packed = open_dataset(dataset_folder(name, data))
+    return scale.run(packed, recipe(packed.name).data)
 
 
 def show(rows: "list[Row]") -> None:

@@ -56,6 +56,11 @@ class DaliLoader(ClipLoader):
         self.feed = Feed(dataset, schedule, self.step, self.damage)
         self.pipeline: Pipeline | None = None
 
+    @property
+    def place(self) -> str:
+        """Where frames are decoded and warped."""
+        return self.choice.place
+
     def __iter__(self) -> Iterator[Batch]:
         if not self.schedule.is_training and self.step % len(self):
             self.step, self.pipeline = 0, None  # the last pass was left early; what was prefetched belongs to it

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import core, loader, step
+from benchmarks import core, loader, scale, step
 from benchmarks.peers import PEERS, REFERENCE, Peer, why_absent
 from benchmarks.replay import Replay, is_frame_exact
 from benchmarks.result import Row, cpu_time, measure, report
@@ -100,6 +100,13 @@ def test_loader_rows(dataset: PackedDataset) -> None:
         assert_compared(cost, suite="loader", unit="CPU-ms/clip", repeats=1)
         assert (rate.frame_exact, rate.source) == (cost.frame_exact, cost.source) == (True, "packed")
         assert rate.peer_exact or rate.peer_name.startswith("pytorchvideo")
+
+
+def test_scale_rows(dataset: PackedDataset) -> None:
+    rows = scale.run(dataset, recipe("demo").data, counts=(5, 70), repeats=2)
+    steps = ["open the index", "plan an epoch", "read 64 clips with masks"]
+    assert [row.case for row in rows] == [f"{count} videos: {step}" for count in (5, 70) for step in steps]
+    assert all(row.suite == "scale" and row.unit == "ms" and row.ours > 0 and row.peer is None for row in rows)
 
 
 def test_a_batch_of_other_frames_is_not_exact(dataset: PackedDataset) -> None:

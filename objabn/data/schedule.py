@@ -73,6 +73,19 @@ class ClipLoader:
         return self.schedule.steps_per_epoch
 
     @property
+    def place(self) -> str:
+        """Where frames are decoded and warped."""
+        return "cpu"
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of pixels that are held at once, at most: the decoded frames of one batch at their largest, and the batches ahead."""
+        data, index, rows = self.schedule.config.data, self.dataset.index, self.schedule.rows
+        largest = int((index.height[rows].astype(np.int64) * index.width[rows]).max())
+        frames, channels = self.schedule.clips * data.clip_frames, 3 + 1  # the mask is a plane of its own
+        return frames * channels * (largest + (data.prefetch + 1) * data.crop_size**2)
+
+    @property
     def state(self) -> int:
         """Samples consumed since the start of the run, over all ranks."""
         return self.step * self.schedule.global_clips
