@@ -131,21 +131,22 @@ def test_a_peer_that_is_not_here_says_so(tmp_path: Path) -> None:
 
 
 def test_processor_time_counts_the_children() -> None:
+    has_burnt = multiprocessing.Event()
     before = cpu_time()
-    child = multiprocessing.Process(target=burn, args=(0.3,))
+    child = multiprocessing.Process(target=burn, args=(0.3, has_burnt))
     child.start()
-    time.sleep(0.6)
+    has_burnt.wait()
     after = cpu_time()
     child.kill()
     child.join()
-    assert after - before >= 0.1
+    assert after - before >= 0.29
 
 
-def burn(seconds: float) -> None:
-    """Use a core for a while, then wait to be looked at."""
-    end = time.process_time() + seconds
-    while time.process_time() < end:
+def burn(seconds: float, has_burnt: Any) -> None:
+    """Use a core for so long, then wait to be looked at."""
+    while time.process_time() < seconds:
         pass
+    has_burnt.set()
     time.sleep(60)
 
 
