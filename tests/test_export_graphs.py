@@ -12,7 +12,6 @@ import objabn
 from objabn.exporting import graphs
 from objabn.models.network import AttentionNetwork
 
-
 pytestmark = pytest.mark.usefixtures("shallow")
 
 

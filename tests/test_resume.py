@@ -24,7 +24,6 @@ from objabn.training.loop import fit
 from objabn.training.run_folder import consumed_samples
 from objabn.types import Batch
 
-
 pytestmark = pytest.mark.usefixtures("shallow")
 
 
