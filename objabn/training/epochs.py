@@ -37,7 +37,7 @@ def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
     return scores.accuracies()
 
 
-def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -> None:
+def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str, *, skipped_clips: int = 0) -> None:
     """Write the epoch down, keep the network if it is the best so far, and write the checkpoint.
 
     Of equal accuracies the lower negative log-likelihood is better: few videos are soon all right, and their maps not yet sharp.
@@ -51,6 +51,8 @@ def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str) -
         if is_best:
             progress.best_top1, progress.best_nll, progress.best_epoch = accuracies.top1, accuracies.nll, progress.epoch + 1
         values |= early_stop(progress, session.config)
+    if skipped_clips:
+        values["skipped_clips"] = skipped_clips
     progress.history.append(log(session, "epoch", values))
     progress.epoch += 1
     if is_best:

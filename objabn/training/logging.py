@@ -95,6 +95,8 @@ def sentence(record: Record) -> str:
     parts += [f"{name.removesuffix('_top1')} top-1 {record[name]:.1f} %" for name in record if name.endswith("_top1")]
     if "clips_per_second" in record:
         parts += [f"{record['clips_per_second']:.1f} clips/s", f"loader wait {record['loader_wait']:.0f} %"]
+    if "skipped_clips" in record:
+        parts.append(f"{record['skipped_clips']} clips skipped so far")
     if "stopped" in record:
         parts.append(f"stopped: {record['stopped']}")
     return "  ".join(parts)

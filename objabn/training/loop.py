@@ -93,8 +93,13 @@ def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, m
         except Interrupted:
             save(session)
             raise
-        finish_epoch(session, accuracies, monitor_subset)
+        finish_epoch(session, accuracies, monitor_subset, skipped_clips=skipped_clips(batches))
         session.stop.raise_if_received()
+
+
+def skipped_clips(batches: Batches) -> int:
+    """Return how many clips the loader could not read since it was built; 0 for one that does not count them."""
+    return getattr(getattr(batches, "damage", None), "skipped_clips", 0)
 
 
 def train_epoch(session: Session, batches: Batches) -> None:
