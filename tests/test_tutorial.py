@@ -31,7 +31,7 @@ def test_the_page_can_be_followed(shared_data: Path, tmp_path: Path, monkeypatch
     said = {words[0]: run(*words, *more.get(words[0], [])) for words in commands()}
     assert "holds 25 videos, 4549 frames" in said["prepare"]
     assert "4549 masks" in said["masks"]
-    assert "val, 5 videos" in said["train"]
-    assert (tmp_path / "runs/my_videos-x3d_m-object_abn3/explanations/v_PlayingPiano_g13_c04.png").is_file()
+    assert "val, 6 videos" in said["train"]
+    assert (tmp_path / "runs/my_videos-x3d_m-object_abn3/explanations/v_HandStandPushups_g03_c02.png").is_file()
     assert "3 a video" in said["evaluate"]
     assert "model.onnx" in said["export"]
