@@ -6,11 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.progress import size_text
 from objabn.config import Config, DataConfig
 from objabn.settings import override
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
+    from objabn.data.schedule import ClipLoader
     from objabn.evaluation import Evaluation
     from objabn.models.network import AttentionNetwork
     from objabn.training.session import Batches
@@ -34,7 +36,7 @@ def has_dali() -> bool:
     return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 
 
-def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "Batches":
+def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "ClipLoader":
     """Return the loader the config asks for."""
     if config.data.loader == "dali":
         if not has_dali():
@@ -45,6 +47,18 @@ def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start
     from objabn.data.reader import reader
 
     return reader(dataset, config, subset=subset, start_sample=start_sample)
+
+
+def loader_sentence(description: dict[str, Any]) -> str:
+    """Return how clips are read, in words."""
+    places = {"cpu": "on the CPU", "hybrid": "decoded on the CPU and warped on the GPU", "gpu": "on the GPU"}
+    name = {"dali": "DALI", "reader": "the reader"}[description["loader"]]
+    rates = ", ".join(f"{place} {rate:.0f} clips/s" for place, rate in description.get("clips_per_second", {}).items())
+    threads = "1 thread" if description["threads"] == 1 else f"{description['threads']} threads"
+    return (
+        f"Clips come from {name} {places[description['place']]}{f' (tried: {rates})' if rates else ''}, {threads}, "
+        f"{description['prefetch']} batches ahead; they hold at most {size_text(description['pixel_bytes'])} of pixels."
+    )
 
 
 def build_network(config: Config, classes: tuple[str, ...], *, is_resumed: bool = False) -> "AttentionNetwork":

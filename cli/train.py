@@ -13,7 +13,7 @@ from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
 from cli.processes import refuse_ranks
 from objabn.config import Config, LossConfig
 from objabn.recipes import recipe as named_recipe
-from objabn.settings import to_dict
+from objabn.settings import override, to_dict
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
@@ -153,7 +153,7 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
 
 def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_subset: str | None, *, resume: bool) -> None:
     """Train as far as the settings say; a signal ends the command with the shell's exit code for it."""
-    from cli.compose import build_loader, build_network, refuse_missing_masks
+    from cli.compose import build_loader, build_network, loader_sentence, refuse_missing_masks
     from objabn.checkpoint import find_checkpoint
     from objabn.files import claimed
     from objabn.training.loop import fit
@@ -169,8 +169,11 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
     if config.optim.freeze:
         print(trained_share(net, config.optim.freeze))
     start_sample = consumed_samples(run_folder) if is_resumed else 0
-    monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
     batches = build_loader(dataset, config, subset="train", start_sample=start_sample)
+    print(loader_sentence(batches.description))
+    # Where DALI decodes was tried once; the settings of the run keep it, for the other loader and for later sessions.
+    config = override(config, f"data.decode={batches.description['place']}")
+    monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
     try:
         with claimed(run_folder):
             fit(net, batches, config, run_folder=run_folder, resume=resume, monitor=monitor, monitor_subset=monitor_subset or "test")

@@ -57,9 +57,9 @@ class DaliLoader(ClipLoader):
         self.pipeline: Pipeline | None = None
 
     @property
-    def place(self) -> str:
-        """Where frames are decoded and warped."""
-        return self.choice.place
+    def description(self) -> dict[str, Any]:
+        """What environment.json tells of how clips are read, and what the places that were tried gave."""
+        return super().description | self.choice._asdict()
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.schedule.is_training and self.step % len(self):

@@ -23,6 +23,7 @@ from objabn.data.dataset import open_dataset
 from objabn.data.demo import make_demo
 from objabn.settings import override
 from objabn.training import loop
+from objabn.training.run_folder import start_run_folder
 
 READER = [*SMALL, "--loader", "reader", "--set", "data.threads=1"]
 
@@ -217,3 +218,21 @@ def test_the_demo_compares_draws_each_class_and_is_shown_again(monkeypatch: pyte
     before = Path("runs/demo/last/model.safetensors").stat().st_mtime_ns
     run("demo", "--data", "data")
     assert Path("runs/demo/last/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_where_clips_are_decoded_is_kept_for_the_whole_run() -> None:
+    said = run("train", "mine", "--out", "run", *READER)
+    assert re.search(r"Clips come from the reader on the CPU, 1 thread, 2 batches ahead; they hold at most \d+ kB of pixels\.", said)
+    assert json.loads(Path("run/config.json").read_text())["data"]["decode"] == "cpu"
+    # Two clips of four frames: 48 x 64 pixels decoded, three batches of 32 x 32; three colours and the mask.
+    pixels = 2 * 4 * 4 * (48 * 64 + 3 * 32 * 32)
+    loader = {"loader": "reader", "place": "cpu", "threads": 1, "prefetch": 2, "pixel_bytes": pixels}
+    assert json.loads(Path("run/environment.json").read_text())["loader"] == loader
+
+
+def test_what_was_measured_to_choose_a_place_is_kept(tmp_path: Path) -> None:
+    config = toy_config()
+    start_run_folder(tmp_path / "run", config, resume=False, loader={"place": "gpu", "clips_per_second": {"gpu": 9.0, "hybrid": 7.0}})
+    start_run_folder(tmp_path / "run", config, resume=True, loader={"place": "gpu", "clips_per_second": {}, "threads": 2})
+    loader = json.loads((tmp_path / "run/environment.json").read_text())["loader"]
+    assert loader == {"place": "gpu", "clips_per_second": {"gpu": 9.0, "hybrid": 7.0}, "threads": 2}

@@ -1,6 +1,8 @@
 """Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,8 @@ from objabn.config import Config, check
 from objabn.data.damage import Damage
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_plan
+from objabn.machine import available_cores
+from objabn.types import Batch
 
 
 class Schedule:
@@ -72,13 +76,19 @@ class ClipLoader:
     def __len__(self) -> int:
         return self.schedule.steps_per_epoch
 
-    @property
-    def place(self) -> str:
-        """Where frames are decoded and warped."""
-        return "cpu"
+    def __iter__(self) -> Iterator[Batch]:
+        """Begin an epoch, or go on with it."""
+        raise NotImplementedError
 
     @property
-    def buffered_bytes(self) -> int:
+    def description(self) -> dict[str, Any]:
+        """What environment.json tells of how clips are read: the loader, its place, and how much it holds."""
+        data = self.schedule.config.data
+        threads = data.threads or available_cores()
+        return {"loader": data.loader, "place": "cpu", "threads": threads, "prefetch": data.prefetch, "pixel_bytes": self.pixel_bytes}
+
+    @property
+    def pixel_bytes(self) -> int:
         """Bytes of pixels that are held at once, at most: the decoded frames of one batch at their largest, and the batches ahead."""
         data, index, rows = self.schedule.config.data, self.dataset.index, self.schedule.rows
         largest = int((index.height[rows].astype(np.int64) * index.width[rows]).max())

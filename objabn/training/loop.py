@@ -56,7 +56,8 @@ def fit(
     refuse_idle_patience(config, monitor, monitor_subset)
     with algorithms(deterministic=config.run.deterministic), frozen(net, config.optim.freeze) as still:
         session = start_session(net, batches, config, run_folder=run_folder, still=still)
-        checkpoint = start_run_folder(run_folder, config, resume=resume) if run_folder else None
+        loader = getattr(batches, "description", {})
+        checkpoint = start_run_folder(run_folder, config, resume=resume, loader=loader) if run_folder else None
         progress = session.state.progress
         if checkpoint:
             load_state(session.state, checkpoint)

@@ -12,8 +12,8 @@ from objabn.training.environment import hardware
 from objabn.versions import versions
 
 
-def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path | None:
-    """Make the folder ready and return the checkpoint to continue from, if there is one.
+def start_run_folder(run_folder: Path, config: Config, *, resume: bool, loader: dict[str, Any] | None = None) -> Path | None:
+    """Make the folder ready and return the checkpoint to continue from, if there is one; `loader` tells how clips are read.
 
     Raises ValueError where the folder holds another run, or this one and `resume` is not asked for.
     """
@@ -26,8 +26,16 @@ def start_run_folder(run_folder: Path, config: Config, *, resume: bool) -> Path 
     for name in ("last", "best"):
         settle(run_folder, name)
     write_json(run_folder / "config.json", to_dict(config))
-    write_json(run_folder / "environment.json", {"config_hash": config_hash(config), "versions": versions(), "hardware": hardware()})
+    environment = {"config_hash": config_hash(config), "versions": versions(), "hardware": hardware()}
+    write_json(run_folder / "environment.json", environment | {"loader": merged_loader(run_folder, loader or {})})
     return find_checkpoint(run_folder)
+
+
+def merged_loader(run_folder: Path, loader: dict[str, Any]) -> dict[str, Any]:
+    """Return how clips are read now, with what the first session measured to choose it."""
+    path = run_folder / "environment.json"
+    before: dict[str, Any] = json.loads(path.read_text()).get("loader", {}) if path.is_file() else {}
+    return before | {name: value for name, value in loader.items() if value != {}}
 
 
 def refuse_other_settings(run_folder: Path, config: Config) -> None:
