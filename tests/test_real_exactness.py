@@ -100,7 +100,7 @@ def test_every_frame_of_all_real_clips(shared_data: Path, tmp_path: Path, store:
 @pytest.mark.slow
 @pytest.mark.parametrize("store", STORES)
 def test_every_frame_of_other_containers(shared_data: Path, tmp_path: Path, store: str) -> None:
-    """XviD and DivX AVI of HMDB51, VP9 WebM of SSv2, H.264 MP4 of Kinetics and of UCF101."""
+    """AVI of HMDB51, VP9 WebM of SSv2, H.264 MP4 of Kinetics and of UCF101."""
     if store in ENCODERS and ENCODERS[store] not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {ENCODERS[store]}")
     root = tmp_path / "videos"
