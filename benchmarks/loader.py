@@ -10,7 +10,7 @@ since every second round goes backwards.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +95,7 @@ def contest(loaders: dict[str, Iterable[Batch]], config: Config, reference: Repl
     """Start loaders of ours and look at the frames of their first batches."""
     found = {}
     for name, loader in loaders.items():
-        stream = endless(loader)
+        stream = chain.from_iterable(repeat(loader))  # epoch after epoch
         looked_at = islice((clip for batch in stream for clip in batch.clip), min(EXACT_CLIPS, len(reference)))
         found[name] = Contestant(stream, config.data.prefetch, is_frame_exact(list(looked_at), reference))
     return found
@@ -112,12 +112,6 @@ def peer_contestants(dataset: PackedDataset, config: Config, videos: Path, refer
         clips = (replay.read(position)[0] for position in range(min(EXACT_CLIPS, len(replay))))
         found[name] = Contestant(iter(replay.loader()), replay.ahead, is_frame_exact(clips, reference))
     return found
-
-
-def endless(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield epoch after epoch."""
-    while True:
-        yield from batches
 
 
 def take(stream: Iterator[Any], count: int) -> None:

@@ -136,7 +136,7 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
     from cli.compose import evaluate_run, held_out_subsets, print_evaluation
     from objabn.data.dataset import open_dataset
     from objabn.files import write_json
-    from objabn.training.run_folder import is_finished
+    from objabn.training.run_folder import is_finished, read_config
 
     if resume and is_finished(run_folder, config) and (run_folder / "evaluation.json").exists():
         print(f"The run in {run_folder} is finished and evaluated.")
@@ -145,7 +145,7 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
     subsets = held_out_subsets(dataset, config)
     fit_run(config, run_folder, dataset, subsets[0] if subsets else None, resume=resume)
     if subsets:
-        evaluation = evaluate_run(run_folder, config, dataset, subset=subsets[-1])
+        evaluation = evaluate_run(run_folder, read_config(run_folder), dataset, subset=subsets[-1])
         write_json(run_folder / "evaluation.json", evaluation.to_dict())
         print_evaluation(evaluation)
     print(f"The run is in {run_folder}.")
@@ -171,8 +171,9 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
     start_sample = consumed_samples(run_folder) if is_resumed else 0
     batches = build_loader(dataset, config, subset="train", start_sample=start_sample)
     print(loader_sentence(batches.description))
-    # Where DALI decodes was tried once; the settings of the run keep it, for the other loader and for later sessions.
-    config = override(config, f"data.decode={batches.description['place']}")
+    if batches.description.get("clips_per_second"):
+        # The place that was found by trial is kept in the settings of the run: for its other loaders, and for later sessions.
+        config = override(config, f"data.decode={batches.description['place']}")
     monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
     try:
         with claimed(run_folder):

@@ -1,8 +1,8 @@
 """Where frames are decoded and warped: the places a machine has for a store, and a trial of each to find the fastest."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
+from itertools import chain, islice, repeat
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -62,7 +62,7 @@ def choose_place(places: tuple[Place, ...], start: Callable[[Place], Iterable[An
 
 def batches_per_second(batches: Iterable[Any], *, seconds: float = TRIAL_SECONDS) -> float:
     """Return how many batches a loader gives, once its first ones are there."""
-    stream = endless(batches)
+    stream = chain.from_iterable(repeat(batches))  # epoch after epoch
     for _ in islice(stream, 2):
         pass
     count, begin = 0, time.perf_counter()
@@ -72,9 +72,3 @@ def batches_per_second(batches: Iterable[Any], *, seconds: float = TRIAL_SECONDS
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return count / (time.perf_counter() - begin)
-
-
-def endless(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield epoch after epoch."""
-    while True:
-        yield from batches

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from objabn.config import Config
 
+HOW_CLIPS_ARE_READ = ("loader", "decode", "threads", "prefetch")
+"""Settings of `data` that change neither which clips are seen nor how they are cut out."""
+
 SettingValue = bool | int | float | str | tuple[int, ...] | tuple[str, ...] | None
 
 
@@ -94,7 +97,7 @@ def learning_settings(config: Config) -> dict[str, dict[str, Any]]:
     """Return the settings that change what is learnt, by section: not where and how fast a run is carried out, nor its recipe's name."""
     settings = to_dict(config)
     del settings["recipe"]
-    for name in ("loader", "decode", "threads", "prefetch"):
+    for name in HOW_CLIPS_ARE_READ:
         del settings["data"][name]
     return settings | {"run": {"seed": config.run.seed}}
 

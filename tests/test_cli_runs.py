@@ -19,8 +19,10 @@ from cli.demo import difference
 from cli.main import app
 from cli.places import dataset_name
 from objabn import recipes
+from objabn.data import reader as reader_module
 from objabn.data.dataset import open_dataset
 from objabn.data.demo import make_demo
+from objabn.data.reader import Reader
 from objabn.settings import override
 from objabn.training import loop
 from objabn.training.run_folder import start_run_folder
@@ -220,14 +222,32 @@ def test_the_demo_compares_draws_each_class_and_is_shown_again(monkeypatch: pyte
     assert Path("runs/demo/last/model.safetensors").stat().st_mtime_ns == before
 
 
-def test_where_clips_are_decoded_is_kept_for_the_whole_run() -> None:
+def test_how_clips_are_read_is_told_and_written_down() -> None:
     said = run("train", "mine", "--out", "run", *READER)
     assert re.search(r"Clips come from the reader on the CPU, 1 thread, 2 batches ahead; they hold at most \d+ kB of pixels\.", said)
-    assert json.loads(Path("run/config.json").read_text())["data"]["decode"] == "cpu"
+    assert json.loads(Path("run/config.json").read_text())["data"]["decode"] == "auto", "there was nothing to choose"
     # Two clips of four frames: 48 x 64 pixels decoded, three batches of 32 x 32; three colours and the mask.
     pixels = 2 * 4 * 4 * (48 * 64 + 3 * 32 * 32)
     loader = {"loader": "reader", "place": "cpu", "threads": 1, "prefetch": 2, "pixel_bytes": pixels}
     assert json.loads(Path("run/environment.json").read_text())["loader"] == loader
+
+
+def test_a_place_found_by_trial_is_kept_for_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    class Tried(Reader):
+        @property
+        def description(self) -> dict:
+            tried.append(self.schedule.config.data.decode)
+            return super().description | {"clips_per_second": {"gpu": 7.0, "cpu": 9.0}}
+
+    monkeypatch.setattr(reader_module, "Reader", Tried)
+    said = run("train", "mine", "--out", "run", *READER)
+    assert "on the CPU (tried: gpu 7 clips/s, cpu 9 clips/s)" in said
+    assert json.loads(Path("run/config.json").read_text())["data"]["decode"] == "cpu"
+    run("train", "mine", "--out", "run", *READER, "--resume")
+    assert json.loads(Path("run/environment.json").read_text())["loader"]["clips_per_second"] == {"gpu": 7.0, "cpu": 9.0}
+    assert tried[0] == "auto", "the first loader is the one that tries"
 
 
 def test_what_was_measured_to_choose_a_place_is_kept(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from objabn.data.dataset import PackedDataset, open_dataset
 from objabn.data.decode import decode_video
 from objabn.data.pack import pack
 from objabn.data.pack_shard import PackSettings
-from objabn.data.sources import folder, ucf101
+from objabn.data.sources import Listing, folder, ucf101
 
 LARGEST_DIFFERENCE = 4.0
 """Grey levels, mean over a frame: at quality 90 all stores stay below it."""
@@ -78,42 +78,50 @@ def compare_dataset(dataset: PackedDataset, videos: Path) -> Comparison:
     return Comparison(sum(frames), sum(told_apart), max(differences))
 
 
+@pytest.fixture(params=STORES)
+def settings(request: pytest.FixtureRequest) -> PackSettings:
+    """Each store that can be written here."""
+    if ENCODERS.get(request.param, "") not in {"", *av.codecs_available}:
+        pytest.skip(f"this PyAV has no encoder {ENCODERS[request.param]}")
+    return STORES[request.param]
+
+
+def check_packing(listing: Listing, videos: Path, folder: Path, settings: PackSettings) -> None:
+    """Pack all of a listing and compare every frame with the sources in `videos`."""
+    report = pack(listing, folder, settings)
+    assert (report.videos, report.failed) == (len(listing.entries), [])
+    found = compare_dataset(open_dataset(folder), videos)
+    size = f"{report.bytes / 1e6:.0f} MB, {found.frames} frames"
+    print(f"{settings.relevant}: {size}, largest mean difference {found.largest_difference:.2f}, {found.told_apart} told apart")
+    assert found.frames == report.frames
+    assert found.told_apart > found.frames // 10
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("store", STORES)
-def test_every_frame_of_all_real_clips(shared_data: Path, tmp_path: Path, store: str) -> None:
-    if store in ENCODERS and ENCODERS[store] not in av.codecs_available:
-        pytest.skip(f"this PyAV has no encoder {ENCODERS[store]}")
+def test_every_frame_of_all_real_clips(shared_data: Path, tmp_path: Path, settings: PackSettings) -> None:
     lists = tmp_path / "lists"
     lists.mkdir()
     source = shared_data / "ucf101"
     (lists / "classInd.txt").write_bytes((source / "ucfTrainTestlist" / "classInd.txt").read_bytes())
     for subset in ("train", "test"):
         (lists / f"{subset}list01.txt").write_bytes((source / f"subset_{subset}list01.txt").read_bytes())
-    report = pack(ucf101(source, lists), tmp_path / "packed", STORES[store])
-    assert (report.videos, report.failed) == (228, [])
-    found = compare_dataset(open_dataset(tmp_path / "packed"), source / "UCF-101")
-    print(f"{store}: {found.frames} frames, largest mean difference {found.largest_difference:.2f}, {found.told_apart} told apart")
-    assert found.frames == report.frames
-    assert found.told_apart > found.frames // 10
+    listing = ucf101(source, lists)
+    assert len(listing.entries) == 228
+    check_packing(listing, source / "UCF-101", tmp_path / "packed", settings)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", STORES)
-def test_every_frame_of_other_containers(shared_data: Path, tmp_path: Path, store: str) -> None:
+def test_every_frame_of_other_containers(shared_data: Path, tmp_path: Path, settings: PackSettings) -> None:
     """AVI of HMDB51, VP9 WebM of SSv2, H.264 MP4 of Kinetics and of UCF101."""
-    if store in ENCODERS and ENCODERS[store] not in av.codecs_available:
-        pytest.skip(f"this PyAV has no encoder {ENCODERS[store]}")
     root = tmp_path / "videos"
     patterns = {"hmdb51": "hmdb51/videos/*/*.avi", "ssv2": "ssv2/videos/*", "kinetics": "kinetics400/videos/*", "ucf101": "ucf101/h264/*/*"}
     for name, pattern in patterns.items():
         (root / name).mkdir(parents=True)
         for path in shared_data.glob(pattern):
             (root / name / path.name).symlink_to(path)
-    report = pack(folder(root), tmp_path / "packed", replace(STORES[store], short_side=720))
-    assert (report.videos, report.failed) == (4 + 4 + 4 + 25, [])
-    found = compare_dataset(open_dataset(tmp_path / "packed"), root)
-    print(f"{store}: {found.frames} frames, largest mean difference {found.largest_difference:.2f}, {found.told_apart} told apart")
-    assert found.frames == report.frames
+    listing = folder(root)
+    assert len(listing.entries) == 4 + 4 + 4 + 25
+    check_packing(listing, root, tmp_path / "packed", replace(settings, short_side=720))
 
 
 def test_a_shift_of_one_frame_would_be_noticed() -> None:

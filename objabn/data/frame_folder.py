@@ -36,11 +36,6 @@ class FrameFolder:
     def __exit__(self, *_: object) -> None:
         """Do nothing: no file stays open."""
 
-    @property
-    def announced_frames(self) -> int:
-        """The number of pictures."""
-        return len(self.pictures)
-
     def rgb_frames(self, *, short_side: int = 0) -> Iterator[NDArray[np.uint8]]:
         """Yield every picture as (Y, X, 3) RGB; a short side above `short_side` is reduced to it (0: never)."""
         reformatter = VideoReformatter()

@@ -1,6 +1,7 @@
 """Which clips make which batch on which rank, and where a run stands: the part that every loader shares."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,7 +66,7 @@ class Schedule:
         return step
 
 
-class ClipLoader:
+class ClipLoader(ABC):
     """What every loader is: it stands at a micro-batch of a schedule, and counts the samples handed out over all ranks."""
 
     def __init__(self, dataset: PackedDataset, schedule: Schedule, start_sample: int) -> None:
@@ -76,9 +77,9 @@ class ClipLoader:
     def __len__(self) -> int:
         return self.schedule.steps_per_epoch
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
         """Begin an epoch, or go on with it."""
-        raise NotImplementedError
 
     @property
     def description(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from objabn.files import aside
 from objabn.models.build import build_model
 from objabn.models.model_files import FORMAT, METADATA_KEY, model_file, read_description
 from objabn.models.network import AttentionNetwork
-from objabn.settings import from_dict, to_dict
+from objabn.settings import HOW_CLIPS_ARE_READ, from_dict, to_dict
 
-NOT_OF_CLIPS = ("dataset", "fold", "val_fraction", "loader", "decode", "threads", "prefetch")
+NOT_OF_CLIPS = ("dataset", "fold", "val_fraction", *HOW_CLIPS_ARE_READ)
 """Settings of `data` that say which videos are read and by what; the others say how clips are cut out of any video."""
 
 
