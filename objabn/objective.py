@@ -104,7 +104,7 @@ def balanced_weights(class_counts: Sequence[int] | None) -> Tensor:
 
 def build_pc_loss(config: LossConfig, net: AttentionNetwork) -> PrototypeConformityLoss:
     """Build the PC loss in the form of the config, with prototypes as long as its pooled features."""
-    cells = net.clip_frames * net.grid_size**2 if config.pc_pool == "flatten" else 1
+    cells = net.feature_frames * net.grid_size**2 if config.pc_pool == "flatten" else 1
     is_official = config.pc_form == "official"
     return PrototypeConformityLoss(
         net.classes,

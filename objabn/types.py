@@ -44,8 +44,9 @@ class Output(NamedTuple):
     branch_logits: Tensor | None
     """(B, K) of the attention branch, where the system has such a head."""
     maps: Tensor
-    """(B, N, T, y, x) attention maps in [0, 1]; the network's `map_names` name the N axis."""
+    """(B, N, T, y, x) attention maps in [0, 1]; the network's `map_names` name the N axis. A backbone that merges frames draws
+    one map for several of them, and each has it here."""
     features: Tensor | None
-    """(B, D, T, y, x) features behind the maps, from which the PC loss pools."""
+    """(B, D, T', y, x) features behind the maps, from which the PC loss pools; T' may be less than T."""
     frame_weights: Tensor | None
     """(B, T) weights of frames, where the system has temporal attention."""

@@ -8,7 +8,9 @@ import torch
 from pytorchvideo.models.x3d import create_x3d
 from torch import Tensor, nn
 
-from objabn.models.x3d import BACKBONES, X3D, X3DSize, build_x3d, last_aligned
+from objabn.models.backbones import build_backbone
+from objabn.models.sizes import BACKBONES, X3DSize
+from objabn.models.x3d import X3D, build_x3d, last_aligned
 
 TINY = X3DSize(width_factor=1.0, depth_factor=1.0, head_channels=64, clip_frames=4, clip_size=64, kinetics400=None)
 
@@ -49,7 +51,7 @@ def test_tail_of_stem_is_the_uncut_network_bit_for_bit(cut: int, clip_frames: in
         logits = net.tail(features)
         assert torch.equal(logits, reference(clip))
         assert logits.std() > 0
-    assert features.shape == (2, net.channels, clip_frames, -(-clip_size // 2**cut), -(-clip_size // 2**cut))
+    assert features[0].shape == (2, net.channels, clip_frames, -(-clip_size // 2**cut), -(-clip_size // 2**cut))
 
 
 def test_silu_is_their_swish_but_for_rounding() -> None:
@@ -91,7 +93,7 @@ def test_branch_blocks_start_as_the_backbones_own(shape: str, cut: int, first: i
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(block.state_dict().values(), source.state_dict().values(), strict=True)
         )
-    features = net.stem(torch.randn(1, 3, 4, 64, 64))
+    (features,) = net.stem(torch.randn(1, 3, 4, 64, 64))
     assert blocks(features).shape == (1, channels, *features.shape[2:])
 
 
@@ -118,9 +120,9 @@ def test_the_last_three_blocks_keep_the_alternation(depth: int, start: int) -> N
 
 def test_unknown_names_and_sizes_say_what_is_possible() -> None:
     with pytest.raises(ValueError, match=r"no backbone 'x3d_xl'; choose one of x3d_xs, x3d_s, x3d_m, x3d_l, x3d_nano"):
-        build_x3d("x3d_xl", classes=5, cut=4, clip_frames=4, clip_size=64, dropout=0.5)
-    with pytest.raises(ValueError, match="cut=5 is not possible"):
-        X3D(TINY, classes=5, cut=5, clip_frames=4, clip_size=64)
+        build_backbone("x3d_xl", classes=5, cut=4, clip_frames=4, clip_size=64, dropout=0.5)
+    with pytest.raises(ValueError, match="cut=6 is not possible"):
+        X3D(TINY, classes=5, cut=6, clip_frames=4, clip_size=64)
     with pytest.raises(ValueError, match="clip_size=31 is not possible"):
         X3D(TINY, classes=5, clip_frames=4, clip_size=31)
     assert set(BACKBONES) == {"x3d_xs", "x3d_s", "x3d_m", "x3d_l", "x3d_nano"}

@@ -92,7 +92,7 @@ def test_settings_of_a_folder_are_readable_and_how_clips_are_cut_survives(run: P
     objabn.export(run, "hub")
     settings = json.loads((run / "hub/config.json").read_text())
     expected = {"library_name": "objabn", "backbone": "x3d_nano", "system": "object_abn", "heads": 1, "map_names": ["M_o"], "classes": 3}
-    expected |= {"class_names": ["a|b", "<b>", "c"], "clip_frames": 4, "clip_size": 32, "stride_frames": 2, "pixel_mean": 0.45}
+    expected |= {"class_names": ["a|b", "<b>", "c"], "clip_frames": 4, "clip_size": 32, "stride_frames": 2, "pixel_mean": [0.45] * 3}
     assert {name: settings[name] for name in expected} == expected
     net, data = open_run(run / "hub")
     assert data == replace(open_run(run)[1], dataset=DataConfig().dataset)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import objabn
-from objabn.models.build import object_map_names
 from objabn.models.network import AttentionNetwork, count_parameters
-from objabn.models.x3d import BACKBONES
+from objabn.models.sizes import BACKBONES
+from objabn.models.systems import object_map_names
 
 
 def small(**settings: object) -> AttentionNetwork:

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 import objabn
+from objabn.models.sizes import BACKBONES
 from objabn.models.weights import load_weights, read
-from objabn.models.x3d import BACKBONES, X3D, build_x3d
+from objabn.models.x3d import X3D, build_x3d
 
 
 def backbone(classes: int = 5, name: str = "x3d_nano") -> X3D:

@@ -1,5 +1,6 @@
 """The attention branch: class scores and one map per head and frame, from the features in the middle of a network."""
 
+from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,14 +11,29 @@ class Attention(NamedTuple):
     """What a branch makes of the stem's features."""
 
     maps: Tensor
-    """(B, N, T, y, x) in [0, 1], at least float32."""
-    logits: Tensor
-    """(B, K) class scores of the branch."""
-    features: Tensor
-    """(B, D, T, y, x) right behind the residual blocks (Object-ABN section 4.2: the PC loss is taken there)."""
+    """(B, N, T', y, x) in [0, 1], at least float32; T' are the frames of the features."""
+    logits: Tensor | None
+    """(B, K) class scores of the branch, where it has such a head."""
+    features: Tensor | None
+    """(B, D, T', y, x) right behind the residual blocks (Object-ABN section 4.2: the PC loss is taken there)."""
+    frame_weights: Tensor | None = None
+    """(B, T') in [0, 1], where the branch weighs frames."""
 
 
-class AttentionBranch(nn.Module):
+class Branch(nn.Module, ABC):
+    """A module that draws maps; what gates by them stands beside it."""
+
+    feature_channels: int
+    """Channels of `Attention.features`; 0 where there are none."""
+    class_layers: tuple[str, ...]
+    """Names of the layers whose shapes depend on the number of classes."""
+
+    @abstractmethod
+    def forward(self, stem_features: Tensor) -> Attention:
+        """Attend to features (B, C, T', y, x)."""
+
+
+class AttentionBranch(Branch):
     """Residual blocks, a shared convolution to K channels, and from it class scores and N maps.
 
     `blocks` keep the resolution and give `channels`. Fukui et al. 2019 for one map, Object-ABN section 3.3 for several:
@@ -38,6 +54,7 @@ class AttentionBranch(nn.Module):
         map_kernel: Literal[1, 3] = 1,
     ) -> None:
         super().__init__()
+        self.feature_channels = channels
         self.blocks = blocks
         self.norm = nn.BatchNorm3d(channels)
         self.shared_conv = nn.Conv3d(channels, classes, kernel_size=1, bias=False)

@@ -1,34 +1,17 @@
 """From settings to a network: the only place that reads `ModelConfig`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import nn
-
 from objabn.config import ModelConfig
-from objabn.models.branches import AttentionBranch
+from objabn.models.backbone import Backbone
+from objabn.models.backbones import build_backbone
 from objabn.models.finetuning import load_complete
-from objabn.models.gating import MergingGate, SingleGate
 from objabn.models.model_files import is_complete_model, model_file
-from objabn.models.network import AttentionNetwork
-from objabn.models.sizes import BACKBONES
+from objabn.models.network import AttentionNetwork, channels_last
+from objabn.models.sizes import published
+from objabn.models.systems import SYSTEMS, Sizes
 from objabn.models.weights import WeightsReport, load_weights
-from objabn.models.x3d import X3D, build_x3d
-
-
-def object_map_names(heads: int) -> tuple[str, ...]:
-    """Name the maps: M_o alone, or M_u, M_o, M_b and further free ones M_3, M_4, ... (Object-ABN section 3.3)."""
-    if heads == 1:
-        return ("M_o",)
-    return ("M_u", "M_o", "M_b", *(f"M_{place}" for place in range(3, heads)))
-
-
-SYSTEMS: dict[str, Callable[[int], tuple[str, ...]]] = {
-    "abn": lambda _heads: ("M_u",),
-    "object_abn": object_map_names,
-}
 
 
 def create_model(
@@ -75,40 +58,20 @@ def build_model(
     """Build the network of `config` and load its weights, a backbone's or a complete network's; `weights_report` says what was loaded."""
     if classes < 1:
         raise ValueError(f"classes={classes} is not possible; a network needs at least one class.")
-    backbone = build_x3d(
-        config.backbone,
-        classes=classes,
-        cut=config.cut,
-        clip_frames=clip_frames,
-        clip_size=clip_size,
-        dropout=config.dropout,
-    )
+    sizes = Sizes(classes, clip_frames, clip_size)
+    backbone = build_backbone(config.backbone, cut=config.cut, dropout=config.dropout, **sizes._asdict())
     start = complete_start(config.weights)
     report = load_backbone(backbone, config) if start is None else None
     # The branch may start from the backbone's own blocks, so it comes after the weights.
-    blocks, channels = backbone.branch_blocks(config.attention_blocks, pretrained=config.attention_init == "pretrained")
-    branch = AttentionBranch(
-        blocks, channels, classes=classes, heads=config.heads, class_head=config.class_head, map_kernel=config.map_kernel
-    )
-    net = AttentionNetwork(
-        backbone,
-        branch,
-        build_gate(config, backbone.channels),
-        config=config,
-        map_names=SYSTEMS[config.system](config.heads),
-        classes=classes,
-        clip_frames=clip_frames,
-        clip_size=clip_size,
-    )
+    net = SYSTEMS[config.system](backbone, config, sizes)
     net.class_names = class_names
     net.weights_report = report if start is None else load_complete(net, start, replace_classes=config.replace_classes)
-    # Clips arrive with their channels last; convolutions that keep them there take half the time on a CPU.
-    return net.to(memory_format=torch.channels_last_3d)
+    return channels_last(net)
 
 
-def load_backbone(backbone: X3D, config: ModelConfig) -> WeightsReport:
+def load_backbone(backbone: Backbone, config: ModelConfig) -> WeightsReport:
     """Load the weights of `config` into a backbone."""
-    kinetics400 = BACKBONES[config.backbone].kinetics400
+    kinetics400 = published(config.backbone).kinetics400
     return load_weights(backbone, config.weights, kinetics400=kinetics400, classifier=backbone.classifier, name=config.backbone)
 
 
@@ -116,10 +79,3 @@ def complete_start(weights: str) -> Path | None:
     """Return the file of the complete network that `weights` means: a run, an exported folder or a file; None if it means anything else."""
     path = None if weights in ("kinetics400", "none") else model_file(weights)
     return path if path is not None and is_complete_model(path) else None
-
-
-def build_gate(config: ModelConfig, channels: int) -> nn.Module:
-    """Build what applies the maps to `channels` features."""
-    if config.heads == 1:
-        return SingleGate(config.apply)
-    return MergingGate(channels, config.heads, merge_init=config.merge_init)

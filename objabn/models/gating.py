@@ -15,8 +15,8 @@ class SingleGate(nn.Module):
         super().__init__()
         self.is_residual = apply == "residual"
 
-    def forward(self, features: Tensor, maps: Tensor) -> Tensor:
-        """Gate (B, C, T, y, x) by (B, 1, T, y, x)."""
+    def forward(self, features: Tensor, maps: Tensor, frame_weights: Tensor | None = None) -> Tensor:
+        """Gate (B, C, T, y, x) by (B, 1, T, y, x); weights of frames are for other gates."""
         gate = maps.to(features.dtype)
         return features + features * gate if self.is_residual else features * gate
 
@@ -37,8 +37,8 @@ class MergingGate(nn.Module):
             with torch.no_grad():
                 self.merge.weight.copy_(torch.eye(channels).repeat(1, heads).div(heads)[:, :, None, None, None])
 
-    def forward(self, features: Tensor, maps: Tensor) -> Tensor:
-        """Merge (B, C, T, y, x) gated by each of (B, N, T, y, x) into (B, C, T, y, x)."""
+    def forward(self, features: Tensor, maps: Tensor, frame_weights: Tensor | None = None) -> Tensor:
+        """Merge (B, C, T, y, x) gated by each of (B, N, T, y, x) into (B, C, T, y, x); weights of frames are for other gates."""
         weight_NCC = self.merge.weight.unflatten(1, (self.heads, self.channels)).movedim(1, 0)
         # The backward pass sees what is kept here, and no autocast: all three must be of the type that is computed in.
         dtype = compute_dtype(features)

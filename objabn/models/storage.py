@@ -12,7 +12,7 @@ from objabn.config import DataConfig, ModelConfig
 from objabn.files import aside
 from objabn.models.build import build_model
 from objabn.models.model_files import FORMAT, METADATA_KEY, model_file, read_description
-from objabn.models.network import AttentionNetwork
+from objabn.models.network import AttentionNetwork, channels_last
 from objabn.settings import HOW_CLIPS_ARE_READ, from_dict, to_dict
 
 NOT_OF_CLIPS = ("dataset", "fold", "val_fraction", *HOW_CLIPS_ARE_READ)
@@ -68,7 +68,7 @@ def load_model(path: Path | str) -> AttentionNetwork:
         )
     # safetensors places tensors at any address, and products of matrices round differently off an aligned one.
     net.load_state_dict({name: value.clone() for name, value in load_file(path).items()}, assign=True)
-    net.to(memory_format=torch.channels_last_3d)
+    channels_last(net)
     net.config, net.weights_report = config, None
     net.clip_config = from_dict(description["data"], DataConfig) if "data" in description else None
     names = description["class_names"]

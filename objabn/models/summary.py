@@ -10,10 +10,11 @@ from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from objabn.config import ModelConfig
+from objabn.models.backbone import Backbone
+from objabn.models.backbones import build_backbone
 from objabn.models.build import build_model
 from objabn.models.network import count_parameters
-from objabn.models.sizes import BACKBONES
-from objabn.models.x3d import X3D, build_x3d
+from objabn.models.sizes import published
 
 KINETICS400_CLASSES = 400
 
@@ -45,7 +46,7 @@ class ModelSummary:
 def summarize_backbone(name: str, *, clip_frames: int | None = None, clip_size: int | None = None, cut: int = 4) -> ModelSummary:
     """Count a backbone alone; without sizes, at the clip it was published with."""
     frames, size = clip_shape(name, clip_frames, clip_size)
-    net = build_x3d(name, classes=KINETICS400_CLASSES, cut=cut, clip_frames=frames, clip_size=size, dropout=0.0).eval()
+    net = build_backbone(name, classes=KINETICS400_CLASSES, cut=cut, clip_frames=frames, clip_size=size, dropout=0.0).eval()
     multiply_adds, grid = count(partial(features_of, net), frames, size)
     return ModelSummary(
         backbone=name,
@@ -56,7 +57,7 @@ def summarize_backbone(name: str, *, clip_frames: int | None = None, clip_size: 
         parameters=count_parameters(net),
         multiply_adds=multiply_adds,
         grid=grid,
-        kinetics400=BACKBONES[name].kinetics400,
+        kinetics400=published(name).kinetics400,
     )
 
 
@@ -74,23 +75,21 @@ def summarize_system(model: ModelConfig, *, clip_frames: int | None = None, clip
         parameters=count_parameters(net),
         multiply_adds=multiply_adds,
         grid=grid,
-        kinetics400=BACKBONES[model.backbone].kinetics400,
+        kinetics400=published(model.backbone).kinetics400,
     )
 
 
 def clip_shape(backbone: str, clip_frames: int | None, clip_size: int | None) -> tuple[int, int]:
     """Return frames and side of a clip, those of the publication where nothing else is asked for."""
-    if backbone not in BACKBONES:
-        raise ValueError(f"There is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}.")
-    published = BACKBONES[backbone]
-    return published.clip_frames if clip_frames is None else clip_frames, published.clip_size if clip_size is None else clip_size
+    setting = published(backbone)
+    return setting.clip_frames if clip_frames is None else clip_frames, setting.clip_size if clip_size is None else clip_size
 
 
-def features_of(net: X3D, clip: Tensor) -> Tensor:
+def features_of(net: Backbone, clip: Tensor) -> Tensor:
     """Run all of a backbone and return the features behind its stem."""
     features = net.stem(clip)
     net.tail(features)
-    return features
+    return features[0]
 
 
 def count(run: Callable[[Tensor], Tensor], frames: int, size: int) -> tuple[int, tuple[int, int]]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from objabn.models.sizes import BACKBONES, X3DSize
+from objabn.models.backbone import Backbone, Features
+from objabn.models.sizes import X3D_SIZES, X3DSize
 
 with warnings.catch_warnings():
     # fvcore, below pytorchvideo, scripts two functions when it is imported; torch warns of that on every start.
@@ -34,21 +35,23 @@ class FullAveragePool(nn.Module):
         return functional.avg_pool3d(features, features.shape[-3:])
 
 
-class X3D(nn.Module):
+class X3D(Backbone):
     """An X3D whose first `cut` blocks are the stem; parameters are named as in pytorchvideo's checkpoints.
 
     Two departures from its defaults: no softmax behind the classifier, and the fused SiLU for its own Swish, which is
     the same function rounded once less.
     """
 
-    mean = 0.45
-    std = 0.225
+    mean = (0.45, 0.45, 0.45)
+    std = (0.225, 0.225, 0.225)
+    frame_stride = 1
+    stage_names = tuple(f"blocks.{place}" for place in range(5))
     classifier = "blocks.5.proj"
 
     def __init__(self, size: X3DSize, *, classes: int, cut: int = 4, clip_frames: int, clip_size: int, dropout: float = 0.5) -> None:
         super().__init__()
-        if not 2 <= cut <= 4:
-            raise ValueError(f"cut={cut} is not possible; it must be 2, 3 or 4: after the first, second or third stage.")
+        if not 2 <= cut <= 5:
+            raise ValueError(f"cut={cut} is not possible; it must be 2, 3, 4 or 5: after the first, second, third or last stage.")
         if clip_size < 32:
             raise ValueError(f"clip_size={clip_size} is not possible; X3D halves the picture five times and needs at least 32 pixels.")
         net = create_x3d(
@@ -67,20 +70,34 @@ class X3D(nn.Module):
         self.blocks: nn.ModuleList = net.blocks
         self.cut = cut
         self.stem_names = tuple(f"blocks.{place}" for place in range(cut))
-        self.channels = stage_channels(self.blocks[cut - 1])[-1]
+        widths = [stage_widths(block) for block in self.blocks[1:5]]
+        self.stage_channels = (widths[0][0], *(width[-1] for width in widths))
 
-    def stem(self, clip: Tensor) -> Tensor:
+    def stem(self, clip: Tensor) -> Features:
         """Turn a normalised clip (B, 3, T, Y, X) into features (B, C, T, y, x)."""
         features = clip
         for block in self.blocks[: self.cut]:
             features = block(features)
-        return features
+        return (features,)
 
-    def tail(self, features: Tensor) -> Tensor:
+    def tail(self, features: Features) -> Tensor:
         """Turn features (B, C, T, y, x) into logits (B, K)."""
+        (answer,) = features
         for block in self.blocks[self.cut :]:
-            features = block(features)
-        return features
+            answer = block(answer)
+        return answer
+
+    def stages(self, features: Features) -> tuple[Tensor, ...]:
+        """Return the stem's features and those behind each stage of the tail."""
+        found = [features[0]]
+        for block in self.blocks[self.cut : 5]:
+            found.append(block(found[-1]))
+        return tuple(found)
+
+    def remove_head(self) -> None:
+        """Take away the pool and the classifier."""
+        self.blocks = self.blocks[:5]
+        self.classifier = ""
 
     def branch_blocks(self, shape: Literal["next", "same"], *, pretrained: bool) -> tuple[nn.Module, int]:
         """Return three residual blocks at stride 1, shaped like the stage behind or before the cut, and their channels.
@@ -88,8 +105,9 @@ class X3D(nn.Module):
         With `pretrained` each starts as the stage's own block of the same shape; where the stage is too short for
         three, the others start afresh, as identities.
         """
-        stage: Any = self.blocks[self.cut if shape == "next" else self.cut - 1]
-        _, inner_channels, channels = stage_channels(stage)
+        # Behind the last stage there is none to be like.
+        stage: Any = self.blocks[self.cut if shape == "next" and self.cut < 5 else self.cut - 1]
+        _, inner_channels, channels = stage_widths(stage)
         widths = [self.channels] + [channels] * (BRANCH_BLOCKS - 1)
         blocks = nn.Sequential(
             *(
@@ -111,7 +129,7 @@ class X3D(nn.Module):
         return blocks, channels
 
 
-def stage_channels(stage: Any) -> tuple[int, int, int]:
+def stage_widths(stage: Any) -> tuple[int, int, int]:
     """Return the input, inner and output channels of a residual stage."""
     branch = stage.res_blocks[0].branch2
     return branch.conv_a.in_channels, branch.conv_a.out_channels, branch.conv_c.out_channels
@@ -131,7 +149,5 @@ def copy_matching(blocks: Iterable[nn.Module], sources: Iterable[nn.Module]) -> 
 
 
 def build_x3d(name: str, *, classes: int, cut: int, clip_frames: int, clip_size: int, dropout: float) -> X3D:
-    """Build the X3D of this name with random weights; an unknown name raises ValueError with those there are."""
-    if name not in BACKBONES:
-        raise ValueError(f"There is no backbone {name!r}; choose one of {', '.join(BACKBONES)}.")
-    return X3D(BACKBONES[name], classes=classes, cut=cut, clip_frames=clip_frames, clip_size=clip_size, dropout=dropout)
+    """Build the X3D of this name with random weights."""
+    return X3D(X3D_SIZES[name], classes=classes, cut=cut, clip_frames=clip_frames, clip_size=clip_size, dropout=dropout)

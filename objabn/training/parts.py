@@ -15,10 +15,12 @@ PARTS = ("stem", "tail", "classifier", "branch", "gate", "norms")
 def part_of(net: AttentionNetwork, path: str) -> str:
     """Return the part that a module or parameter with this dotted name is in: stem, tail, classifier, branch or gate."""
     section, _, inner = path.partition(".")
-    if section != "backbone":
-        return section
-    if is_within(inner, net.backbone.classifier):
+    if section not in ("backbone", "tail"):
+        return "gate" if section == "side_gates" else section
+    if is_within(path, net.classifier):
         return "classifier"
+    if section == "tail":
+        return section
     return "stem" if any(is_within(inner, block) for block in net.backbone.stem_names) else "tail"
 
 
