@@ -1,6 +1,5 @@
 """`objabn train`: recipe, flags and --set make the settings; dataset, loader, network and `fit` do the rest."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +8,13 @@ import typer
 
 from cli.completion import complete_backbone, complete_dataset, complete_setting, complete_system
 from cli.compose import default_run_folder, with_flags
+from cli.dry_run import GIVEN, setting_names, show
 from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
 from cli.processes import refuse_ranks
 from objabn.config import Config, LossConfig
 from objabn.recipes import recipe as named_recipe
-from objabn.settings import override, to_dict
+from objabn.recipes import sources
+from objabn.settings import override
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
@@ -35,12 +36,12 @@ def train(
     dataset: Annotated[str, typer.Argument(help="Name or folder of a packed dataset.", autocompletion=complete_dataset)],
     *,
     heads: Annotated[int | None, typer.Option(help="Attention maps: 1 (M_o) or 3 (M_u, M_o, M_b).")] = None,
-    system: Annotated[str | None, typer.Option(help="abn or object_abn.", autocompletion=complete_system)] = None,
-    backbone: Annotated[str | None, typer.Option(help="For example x3d_m.", autocompletion=complete_backbone)] = None,
+    system: Annotated[str | None, typer.Option(help="object_abn or another; Tab lists them.", autocompletion=complete_system)] = None,
+    backbone: Annotated[str | None, typer.Option(help="For example x3d_m, or a timm name.", autocompletion=complete_backbone)] = None,
     recipe: Annotated[str, typer.Option(help="default; paper: the literal reading; small: without a GPU.")] = "default",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training videos.")] = None,
     batch: Annotated[int | None, typer.Option(help="Clips of one step.")] = None,
-    weights: Annotated[str | None, typer.Option(help="kinetics400, a file, a run, or none.")] = None,
+    weights: Annotated[str | None, typer.Option(help="kinetics400, imagenet, a file, a run, or none.")] = None,
     finetune: Annotated[str | None, typer.Option(help="A run or model file to begin with; its classes may be others.")] = None,
     fold: Annotated[int | None, typer.Option(help="Official split.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
@@ -73,28 +74,45 @@ def train(
     }
     if out is None or not (resume and is_begun(out)):
         # A run that goes on asks nothing of the network it once began with, which may be gone.
-        config = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
+        config, origin = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
     run_folder = out or default_run_folder(config)
     if resume and is_begun(run_folder):
         config = with_flags(resumed(run_folder, dataset, data), flags, settings or [])
+        origin = dict.fromkeys(setting_names(config), f"the run in {run_folder}") | of_the_command_line(flags, settings or [])
     if dry_run:
-        show(config, run_folder)
+        show(config, origin, run_folder)
         return
     run(config, run_folder, data, resume=resume)
 
 
-def begin(dataset: str, data: Path, recipe: str, *, finetune: str | None, flags: dict[str, Any], settings: list[str]) -> Config:
-    """Return the settings of a new run: the recipe, the make of the network it begins with, the flags, and --set, the last holds."""
+def begin(
+    dataset: str, data: Path, recipe: str, *, finetune: str | None, flags: dict[str, Any], settings: list[str]
+) -> tuple[Config, dict[str, str]]:
+    """Return the settings of a new run and where they come from: recipe, network it begins with, flags, --set; the last holds."""
     start = {} if finetune is None else finetuned(finetune, flags["model.weights"])
     name = dataset_name(dataset, data)
+    # Which parts make a recipe depends on maps and system, by whatever way these were asked for.
+    heads, system = (asked_for(path, start | given(flags), settings) for path in ("model.heads", "model.system"))
+    choice: dict[str, Any] = {"heads": int(heads) if str(heads).isdigit() else 1, "system": str(system or "object_abn")}
+    begun = with_flags(named_recipe(name, recipe, **choice), start, [])
+    origin = sources(name, recipe, **choice) | dict.fromkeys(start, f"the network of --finetune {finetune}")
+    return with_flags(begun, flags | {"data.dataset": dataset}, settings), origin | of_the_command_line(flags, settings)
 
-    def complete(heads: int, system: str) -> Config:
-        begun = with_flags(named_recipe(name, recipe, heads=heads, system=system), start, [])
-        return with_flags(begun, flags | {"data.dataset": dataset}, settings)
 
-    # The recipe's losses depend on maps and system, by whatever way these were asked for.
-    model = complete(1, "object_abn").model
-    return complete(model.heads, model.system)
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given."""
+    return {path: value for path, value in flags.items() if value is not None}
+
+
+def of_the_command_line(flags: dict[str, Any], settings: list[str]) -> dict[str, str]:
+    """Return the source of what flags and --set name."""
+    return dict.fromkeys(["data.dataset", *given(flags), *(text.partition("=")[0].strip() for text in settings)], GIVEN)
+
+
+def asked_for(path: str, flags: dict[str, Any], settings: list[str]) -> Any:
+    """Return the value of a setting that flags and --set ask for, the last holding; None where neither does."""
+    assigned = [value.strip() for name, _, value in (text.partition("=") for text in settings) if name.strip() == path]
+    return assigned[-1] if assigned else flags.get(path)
 
 
 def finetuned(path: str, weights: str | None) -> dict[str, Any]:
@@ -123,12 +141,6 @@ def resumed(run_folder: Path, dataset: str, data: Path) -> Config:
             f"{run_folder} was begun on {config.data.dataset} and cannot go on with {dataset}; name that dataset, or choose another --out."
         )
     return config
-
-
-def show(config: Config, run_folder: Path) -> None:
-    """Print every setting and the place of the run."""
-    print(json.dumps(to_dict(config), indent=1))
-    print(f"run folder: {run_folder}")
 
 
 def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:

@@ -27,11 +27,12 @@ def build_graph(
     device_id: int | None,
     threads: int,
     prefetch: int,
+    has_colours: bool = False,
 ) -> Pipeline:
     """Build the pipeline that calls `source` for each batch.
 
     It gives encoded bytes, mask bits (frames, bytes), height and width of the packed frames, start and end of the region of
-    interest, and for videos frame numbers. Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
+    interest, for videos frame numbers, and with `has_colours` matrix and offset of the colours. Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
     """
     pipeline = clip_graph(
         source,
@@ -39,6 +40,7 @@ def build_graph(
         clip_frames,
         crop_size,
         place,
+        has_colours,
         batch_size=samples,
         num_threads=threads,
         device_id=device_id,
@@ -49,15 +51,13 @@ def build_graph(
 
 
 @pipeline_def
-def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, place: Place) -> tuple[Any, Any]:
+def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, place: Place, has_colours: bool) -> tuple[Any, Any]:
     """Decode, then resize, crop and mirror clip and mask in one pass each over the same region of interest."""
-    count = 5 if store == "frames" else 6
-    inputs = fn.external_source(
-        source=source,
-        num_outputs=count,
-        dtype=[types.UINT8, types.UINT8, types.INT32, types.FLOAT, types.FLOAT, types.INT32][:count],
-        ndim=[1, 2, 1, 1, 1, 1][:count],
-    )
+    kinds = [(types.UINT8, 1), (types.UINT8, 2), (types.INT32, 1), (types.FLOAT, 1), (types.FLOAT, 1)]
+    kinds += [] if store == "frames" else [(types.INT32, 1)]
+    kinds += [(types.FLOAT, 2), (types.FLOAT, 1)] if has_colours else []
+    dtypes, ndims = map(list, zip(*kinds, strict=True))
+    inputs = fn.external_source(source=source, num_outputs=len(kinds), dtype=dtypes, ndim=ndims)
     encoded, bits, size_YX, roi_start, roi_end = inputs[:5]
     decode_device = "mixed" if place == "gpu" else "cpu"
     if store == "frames":
@@ -69,6 +69,8 @@ def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, pla
     mask = unpack(bits if place == "cpu" else bits.gpu(), size_YX, frames=None if store == "frames" else clip_frames)
     region = {"roi_start": roi_start, "roi_end": roi_end, "size": (crop_size, crop_size), "antialias": False}
     clip = fn.resize(pixels, interp_type=types.INTERP_LINEAR, **region)
+    if has_colours:
+        clip = fn.coord_transform(clip, M=inputs[-2], T=inputs[-1], dtype=types.UINT8)
     return clip, fn.resize(mask, interp_type=types.INTERP_NN, **region)
 
 

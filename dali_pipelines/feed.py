@@ -51,7 +51,9 @@ class Feed:
             raise
         self.step += 1
         self.fed.append(Fed(plan, np.stack([clip.mask.valid for clip in clips]), skipped))
-        return self.inputs_of_frames(plan, clips) if self.dataset.store == "frames" else self.inputs_of_clips(plan, clips)
+        is_frames = self.dataset.store == "frames"
+        inputs = self.inputs_of_frames(plan, clips) if is_frames else self.inputs_of_clips(plan, clips)
+        return inputs + self.colours(plan, samples_per_clip=plan.frames.shape[1] if is_frames else 1)
 
     def gather(self, plan: ClipPlan) -> tuple[ClipPlan, list[PackedClip], int]:
         """Read the bytes of the clips of a plan."""
@@ -80,6 +82,13 @@ class Feed:
         roi_start, roi_end = np.ascontiguousarray(plan.roi.reshape(-1, 2, 2).swapaxes(0, 1))
         bits = [clip.mask.bits for clip in clips]
         return [[piece.data for piece in pieces], bits, self.frame_sizes(plan), roi_start, roi_end, [piece.frames for piece in pieces]]
+
+    def colours(self, plan: ClipPlan, *, samples_per_clip: int) -> list[Any]:
+        """Return matrix and offset of the colours of each DALI sample, where clips change theirs."""
+        if not self.schedule.has_colours:
+            return []
+        colour = np.repeat(plan.colour, samples_per_clip, axis=0)
+        return [np.ascontiguousarray(colour[:, :, :3]), np.ascontiguousarray(colour[:, :, 3])]
 
     def frame_sizes(self, plan: ClipPlan) -> NDArray[np.int32]:
         """Return (M, 2) height and width of the packed frames."""

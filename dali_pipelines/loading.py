@@ -100,6 +100,7 @@ class DaliLoader(ClipLoader):
             device_id=self.device_id,
             threads=data.threads or available_cores(),
             prefetch=data.prefetch,
+            has_colours=self.schedule.has_colours,
         )
 
     def wrap(self, clip: Tensor, mask: Tensor, valid_BT: NDArray[np.bool_], plan: ClipPlan) -> Batch:

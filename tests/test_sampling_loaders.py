@@ -15,7 +15,7 @@ from objabn.data.dataset import PackedDataset, open_dataset
 from objabn.data.decode import decode_video
 from objabn.data.pack import pack
 from objabn.data.pack_shard import PackSettings
-from objabn.data.reader import reader, warp
+from objabn.data.reader import reader, recolour, warp
 from objabn.data.sources import folder
 from objabn.explainers.video import film_rate, read_centre_clip
 from objabn.types import Batch
@@ -27,6 +27,7 @@ KINDS = {
     "rate": {"stride_frames": 2, "frames_per_second": 60.0},
     "repeats": {"stride_frames": 1, "frames_per_second": 100.0},
     "views": {"stride_frames": 2, "views": (10, 3)},
+    "colours": {"colour_jitter": 0.4, "colour_noise": 0.1},
 }
 """Of videos of 30, 21 and 5 frames at 25 a second, in GOPs of 8."""
 
@@ -98,6 +99,17 @@ def test_the_reader_shows_the_frames_of_the_plan(packs: dict[str, PackedDataset]
             frames_TYXC = videos[int(plan.video[clip])][plan.frames[clip]]
             expected = warp(torch.from_numpy(frames_TYXC).permute(0, 3, 1, 2).float(), plan.roi[clip].tolist(), 128)
             assert torch.equal(shown.transpose(0, 1), expected.round().to(torch.uint8))
+
+
+def test_the_reader_changes_colours_behind_the_warp(packs: dict[str, PackedDataset]) -> None:
+    config = config_of("colours")
+    plain = replace(config, data=replace(config.data, colour_jitter=0.0, colour_noise=0.0))
+    coloured, uncoloured = (reader(packs["frames"], kind) for kind in (config, plain))
+    (ours,), (theirs,) = coloured, uncoloured
+    for row, colour in enumerate(coloured.schedule.clips_of(0).colour):
+        expected = recolour(theirs.clip[row].transpose(0, 1), torch.from_numpy(colour))
+        assert torch.equal(ours.clip[row].transpose(0, 1), expected)
+        assert (ours.clip[row].float() - theirs.clip[row].float()).abs().mean() > 3
 
 
 def test_the_kinds_are_what_they_say(packs: dict[str, PackedDataset]) -> None:

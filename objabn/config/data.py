@@ -35,6 +35,10 @@ class DataConfig:
     """Evaluation: clips of a video, spread evenly in time, and crops of each, spread evenly along the longer side."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip in training; 0 where left and right have a meaning."""
+    colour_jitter: float = 0.0
+    """Training: brightness, contrast and saturation of a clip are multiplied by factors from 1 - this to 1 + this."""
+    colour_noise: float = 0.0
+    """Training: a clip's colours are moved along the principal axes of ImageNet's, with this deviation in eigenvalues."""
     val_fraction: float = 0.0
     """Part of the training groups held out as the subset `val`."""
     loader: Literal["dali", "reader"] = "dali"
@@ -56,6 +60,8 @@ class DataConfig:
         check("data.short_side", self.short_side, self.crop_size <= low <= high, f"low <= high, low >= crop_size={self.crop_size}")
         check("data.eval_short_side", self.eval_short_side, self.eval_short_side >= self.crop_size, f"at least crop_size={self.crop_size}")
         check("data.flip_probability", self.flip_probability, 0 <= self.flip_probability <= 1, "a number in [0, 1]")
+        check("data.colour_jitter", self.colour_jitter, 0 <= self.colour_jitter <= 1, "a number in [0, 1]")
+        check("data.colour_noise", self.colour_noise, self.colour_noise >= 0, "0 or more")
         check("data.frames_per_second", self.frames_per_second, self.frames_per_second >= 0, "0 (the video's own) or more")
         rate, has_stride = self.frames_per_second, self.sampling == "stride"
         check("data.frames_per_second", rate, has_stride or not rate, f"0 with sampling={self.sampling}")

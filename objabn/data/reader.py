@@ -56,6 +56,8 @@ class Reader(ClipLoader):
         clip_TYXC = torch.from_numpy(decode_frames(self.dataset, video, frames))
         masks = self.dataset.masks(video, frames)
         warped = warp(clip_TYXC.permute(0, 3, 1, 2).float(), roi, size).round_().to(torch.uint8)
+        if self.schedule.has_colours:
+            warped = recolour(warped, torch.from_numpy(clip.colour[0]))
         mask = warp_nearest(torch.from_numpy(masks.mask), roi, size)
         return warped.permute(0, 2, 3, 1), mask, torch.from_numpy(masks.valid)
 
@@ -68,6 +70,12 @@ def warp(frames_TCYX: Tensor, roi: list[float], size: int) -> Tensor:
     grid = torch.stack(torch.broadcast_tensors(columns[None, :] / width * 2 - 1, rows[:, None] / height * 2 - 1), -1)
     grid_TYX2 = grid.expand(len(frames_TCYX), -1, -1, -1)
     return functional.grid_sample(frames_TCYX, grid_TYX2, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def recolour(frames_TCYX: Tensor, colour: Tensor) -> Tensor:
+    """Change the colours of uint8 frames by a matrix and an offset, (3, 4)."""
+    changed = torch.einsum("dc,tcyx->tdyx", colour[:, :3], frames_TCYX.float()) + colour[:, 3, None, None]
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def warp_nearest(mask_TYX: Tensor, roi: list[float], size: int) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objabn.config import DataConfig
+from objabn.data.colour_jitter import random_colours, unchanged
 from objabn.data.frame_sampling import evaluation_frames, random_frames, spread
 from objabn.data.index import Index
 
@@ -30,6 +31,8 @@ class ClipPlan(NamedTuple):
     """(M, T) frame numbers."""
     roi: NDArray[np.float32]
     """(M, 4) top, left, bottom, right in pixels of the packed frame; left > right mirrors."""
+    colour: NDArray[np.float32]
+    """(M, 3, 4) matrix and offset of RGB on a scale of 0 to 255."""
     label: NDArray[np.int64]
     """(M,) class."""
     view: NDArray[np.int64]
@@ -55,10 +58,12 @@ def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, 
     top = generator.integers(0, resized_YX[:, 0] - config.crop_size, endpoint=True)
     left = generator.integers(0, resized_YX[:, 1] - config.crop_size, endpoint=True)
     is_flipped = generator.random(count) < config.flip_probability
+    colour = random_colours(count, jitter=config.colour_jitter, noise=config.colour_noise, generator=generator)
     return ClipPlan(
         video=video,
         frames=frames,
         roi=source_roi(size_YX, resized_YX, np.stack([top, left], 1), config.crop_size, is_flipped),
+        colour=colour,
         label=index.label[video],
         view=np.zeros(count, np.int64),
         present=np.ones(count, bool),
@@ -78,6 +83,7 @@ def evaluation_plan(index: Index, rows: NDArray[np.int64], config: DataConfig) -
         video=video,
         frames=evaluation_frames(index, video, clip, config),
         roi=source_roi(size_YX, resized_YX, offset_YX, config.crop_size, np.zeros(len(video), bool)),
+        colour=unchanged(len(video)),
         label=index.label[video],
         view=view,
         present=np.ones(len(video), bool),

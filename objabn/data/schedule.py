@@ -39,6 +39,11 @@ class Schedule:
         self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count * views // self.global_clips)
         self.plans: dict[int, ClipPlan] = {}
 
+    @property
+    def has_colours(self) -> bool:
+        """Whether clips change their colours."""
+        return self.is_training and (self.config.data.colour_jitter > 0 or self.config.data.colour_noise > 0)
+
     def plan_epoch(self, epoch: int) -> ClipPlan:
         """Return the plan of an epoch, kept until another is asked for; evaluation has one for all epochs."""
         number = epoch if self.is_training else 0
