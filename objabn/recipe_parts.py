@@ -49,25 +49,39 @@ DEMO = Part(
     "our choice: learnt within minutes on two cores; maps of 14x14 from an early cut; a flip would swap left and right",
     {
         "data.clip_frames": 8,
+        "data.sampling": "stride",
         "data.stride_frames": 3,
         "data.short_side": (64, 72),
         "data.eval_short_side": 64,
         "data.crop_size": 56,
         "data.flip_probability": 0.0,
+        "data.colour_jitter": 0.0,
+        "data.colour_noise": 0.0,
         "model.backbone": "x3d_nano",
         "model.weights": "none",
         "model.cut": 2,
         "model.attention_init": "random",
         "model.dropout": 0.0,
-        # The moving thing covers a twelfth of the picture, and there are minutes, not days.
-        "loss.mask": 40.0,
+        "optim.name": "adam",
+        "optim.nesterov": False,
         "optim.lr": 3e-3,
+        "optim.weight_decay": 0.0,
+        "optim.clip_norm": 0.0,
         "optim.epochs": 18,
         "optim.batch": 16,
         "optim.schedule": "cosine",
+        "optim.step_epochs": (),
         "optim.warmup_epochs": 1.0,
+        "optim.freeze": (),
     },
 )
+
+DEMO_OBJECTS = Part(
+    "our choice: the moving thing covers a twelfth of the picture, and there are minutes, not days",
+    {"loss.mask": 40.0},
+)
+
+DEMO_SALIENCY_LSTM = Part("our choice: a tail of its own stands behind the last stage", {"model.cut": 5, "model.hidden_channels": 64})
 
 HEADS_WITHOUT_PC = Part("Object-ABN table 1: with three maps the PC loss costs 1.2 points", {"loss.pc": 0.0})
 

@@ -29,6 +29,12 @@ SYSTEMS: dict[str, tuple[Part, ...]] = {
     "gated": (parts.GATED,),
 }
 
+DEMO_SYSTEMS: dict[str, tuple[Part, ...]] = {
+    "object_abn": (parts.DEMO_OBJECTS,),
+    "abn": (parts.DEMO_OBJECTS,),
+    "saliency_lstm": (parts.DEMO_SALIENCY_LSTM,),
+}
+
 STYLES: dict[str, tuple[Part, ...]] = {"default": (), "paper": (parts.LITERAL,), "small": (parts.SMALL,)}
 
 WITH_PC_BY_HEADS = ("ssv2",)
@@ -58,8 +64,8 @@ def chosen_parts(dataset: str, style: str, heads: int, system: str) -> list[Part
         raise ValueError(f"There is no recipe {style!r}; choose one of {', '.join(STYLES)}.")
     known = dataset if dataset in DATASETS else "folder"
     heads_part = (parts.HEADS_WITHOUT_PC,) if heads > 1 and known not in WITH_PC_BY_HEADS else ()
-    demo_part = (parts.DEMO,) if known == "demo" else ()
-    return [*DATASETS[known], *SYSTEMS.get(system, ()), *demo_part, *heads_part, *STYLES[style]]
+    demo_parts = (parts.DEMO, *DEMO_SYSTEMS.get(system, ())) if known == "demo" else ()
+    return [*DATASETS[known], *SYSTEMS.get(system, ()), *demo_parts, *heads_part, *STYLES[style]]
 
 
 def assembled(settings: dict[str, Any]) -> Config:

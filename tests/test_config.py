@@ -6,7 +6,7 @@ import json
 import pytest
 
 from objabn.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, RunConfig
-from objabn.recipes import recipe
+from objabn.recipes import chosen_parts, recipe, sources
 from objabn.settings import config_hash, from_dict, override, to_dict
 
 
@@ -47,6 +47,44 @@ def test_ssv2_holds_the_numbers_of_the_paper() -> None:
     assert (one.optim.name, one.optim.lr, one.optim.epochs, one.optim.schedule) == ("adam", 1e-4, 25, "constant")
     assert three.loss == one.loss
     assert three.loss.pc == 1e-4, "three heads keep the PC loss on SSv2"
+
+
+def test_st_abn_holds_the_numbers_of_its_code() -> None:
+    config = recipe("ssv2", system="st_abn")
+    assert (config.data.clip_frames, config.data.sampling, config.data.crop_size) == (32, "segments", 224)
+    assert config.data.flip_probability == 0, "left and right are classes"
+    assert recipe("ucf101", system="st_abn").data.flip_probability == 0.5
+    assert (config.model.backbone, config.model.weights, config.model.cut) == ("resnet3d_50", "imagenet", 4)
+    optim = config.optim
+    assert (optim.name, optim.lr, optim.momentum, optim.nesterov, optim.weight_decay) == ("sgd", 0.01, 0.9, True, 5e-4)
+    assert (optim.batch, optim.clip_norm, optim.epochs, optim.step_epochs, optim.step_factor) == (64, 20, 150, (75, 125), 0.1)
+    assert (config.loss.branch, config.loss.mask, config.loss.pc) == (1, 0, 0)
+
+
+def test_saliency_lstm_holds_the_numbers_of_its_code() -> None:
+    config = recipe("ucf101", system="saliency_lstm")
+    assert (config.data.clip_frames, config.data.sampling, config.model.backbone, config.model.cut) == (20, "uniform", "resnet50", 5)
+    assert (config.loss.total_variation, config.loss.contrast, config.loss.unimodal) == (1e-5, 1e-4, 1)
+    assert (config.optim.name, config.optim.lr, config.optim.weight_decay, config.optim.batch) == ("adam", 1e-4, 1e-4, 30)
+    assert (config.optim.schedule, config.optim.plateau_epochs, config.optim.freeze) == ("plateau", 5, ("stem",))
+    assert config.grid_size == 7
+
+
+def test_gated_gates_every_stage_of_small_clips() -> None:
+    config = recipe("ucf101", system="gated")
+    assert (config.data.clip_frames, config.data.crop_size, config.model.backbone, config.grid_size) == (16, 112, "resnext3d_101", 28)
+    assert (config.loss.branch, config.loss.mask, config.loss.pc) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("system", ["abn", "object_abn", "st_abn", "saliency_lstm", "gated"])
+@pytest.mark.parametrize("dataset", ["ucf101", "ssv2", "demo", "my_videos"])
+def test_the_last_part_that_sets_something_is_its_source(dataset: str, system: str) -> None:
+    config, origin = to_dict(recipe(dataset, system=system)), sources(dataset, system=system)
+    last = {path: (value, part.source) for part in chosen_parts(dataset, "default", 1, system) for path, value in part.settings.items()}
+    assert origin == {path: source for path, (_, source) in last.items()}
+    for path, (value, _) in last.items():
+        section, name = path.split(".")
+        assert config[section][name] == value, path
 
 
 def test_plain_abn_has_no_pc_loss() -> None:
