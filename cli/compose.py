@@ -1,7 +1,7 @@
 """Where settings, data, loader and network meet: what several commands share."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ from objabn.settings import override
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
-    from objabn.data.schedule import ClipLoader
+    from objabn.data.schedule import ClipLoader, Rows
     from objabn.evaluation import Evaluation
     from objabn.models.network import AttentionNetwork
     from objabn.training.session import Batches
-    from objabn.types import Batch
+    from objabn.types import Batch, Output
 
 
 def with_flags(config: Config, flags: dict[str, Any], assignments: list[str]) -> Config:
@@ -36,21 +36,40 @@ def has_dali() -> bool:
     return find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
 
 
-def build_loader(dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0) -> "ClipLoader":
-    """Return the loader the config asks for."""
+def build_loader(
+    dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0, rows: "Rows | None" = None
+) -> "ClipLoader":
+    """Return the loader the config asks for; `rows` are videos to be read once, instead of those of the subset."""
     if config.data.loader == "dali":
         if not has_dali():
             raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.")
         from dali_pipelines import loader
 
-        return loader(dataset, config, subset=subset, start_sample=start_sample)
+        return loader(dataset, config, subset=subset, start_sample=start_sample, rows=rows)
     from objabn.data.reader import reader
 
-    return reader(dataset, config, subset=subset, start_sample=start_sample)
+    return reader(dataset, config, subset=subset, start_sample=start_sample, rows=rows)
+
+
+def build_training_loader(
+    net: "AttentionNetwork", dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0
+) -> "ClipLoader":
+    """Return a loader for `fit`: of clips, or of the features that the stem of the network makes of them."""
+    if config.run.cache_features == "off":
+        return build_loader(dataset, config, subset=subset, start_sample=start_sample)
+    from objabn.feature_cache import cached_loader
+
+    def read(rows: "Rows") -> "Iterator[Batch]":
+        print(f"The stem sees {len(rows)} clips of {subset} once; its features are kept beside the dataset.")
+        return with_bar(build_loader(dataset, config, subset=subset, rows=rows), f"features of {subset}")
+
+    return cached_loader(net, dataset, config, read, subset=subset, start_sample=start_sample)
 
 
 def loader_sentence(description: dict[str, Any]) -> str:
     """Return how clips are read, in words."""
+    if description["loader"] == "features":
+        return f"Features come from the folder features/{description['store']} of the dataset."
     places = {"cpu": "on the CPU", "hybrid": "decoded on the CPU and warped on the GPU", "gpu": "on the GPU"}
     name = {"dali": "DALI", "reader": "the reader"}[description["loader"]]
     rates = ", ".join(f"{place} {rate:.0f} clips/s" for place, rate in description.get("clips_per_second", {}).items())
@@ -116,8 +135,19 @@ def open_run(run: Path, checkpoint: str | None = None) -> tuple["AttentionNetwor
     return net, DataConfig(clip_frames=net.clip_frames, crop_size=size, short_side=(size, size), eval_short_side=size * 8 // 7)
 
 
-def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset: str, checkpoint: str | None = None) -> "Evaluation":
-    """Evaluate a checkpoint of a run on a subset, in float32: half precision would show in the entropies."""
+def evaluate_run(
+    run: Path,
+    config: Config,
+    dataset: "PackedDataset",
+    *,
+    subset: str,
+    checkpoint: str | None = None,
+    watch: "Callable[[AttentionNetwork], Callable[[Batch, Output], None]] | None" = None,
+) -> "Evaluation":
+    """Evaluate a checkpoint of a run on a subset, in float32: half precision would show in the entropies.
+
+    `watch` gets the network, and what it returns sees each batch.
+    """
     from objabn.evaluation import evaluate
     from objabn.models.storage import load_model
     from objabn.settings import config_hash
@@ -128,7 +158,8 @@ def evaluate_run(run: Path, config: Config, dataset: "PackedDataset", *, subset:
     net = load_model(path)
     refuse_other_classes(run, net, dataset)
     batches = build_loader(dataset, config, subset=subset)
-    evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device)
+    on_batch = None if watch is None else watch(net)
+    evaluation = evaluate(net, with_bar(batches, f"evaluating {subset}"), device=config.run.device, on_batch=on_batch)
     videos = len(dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction))
     return dataclasses.replace(
         evaluation,

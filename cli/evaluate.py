@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.completion import complete_dataset, complete_run, complete_setting
+from cli.localisation import BoxComparison, ProtocolName, refuse_without_boxes
 from cli.places import DataOption, dataset_folder
 from cli.train import Loader
 
@@ -39,6 +40,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="Other settings for this evaluation: section.name=value.", autocompletion=complete_setting),
     ] = None,
+    boxes: Annotated[Path | None, typer.Option(help="Compare maps with the boxes of this file: .mat, .pkl or .json.")] = None,
+    protocol: Annotated[ProtocolName | None, typer.Option(help="How maps are compared with boxes; otherwise objabn.")] = None,
+    maps: Annotated[list[str] | None, typer.Option("--map", help="Maps to compare, 3dcam among them; otherwise the network's.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
     data: DataOption = Path("data"),
 ) -> None:
@@ -53,6 +57,7 @@ def evaluate(
     from objabn.training.run_folder import read_config
 
     refuse_ranks("evaluate")
+    refuse_without_boxes(boxes, protocol, maps or ())
     flags = {
         "data.dataset": dataset,
         "data.views": None if views is None else clips_and_crops(views),
@@ -64,11 +69,13 @@ def evaluate(
     packed = open_dataset(dataset_folder(config.data.dataset, data))
     reported = held_out_subsets(packed, config)[-1:]
     chosen = subset.value if subset else "".join(reported) or "test"
-    evaluation = evaluate_run(run, config, packed, subset=chosen, checkpoint=checkpoint)
+    comparison = BoxComparison(boxes, packed, config, subset=chosen, protocol=protocol, maps=maps or ()) if boxes else None
+    evaluation = evaluate_run(run, config, packed, subset=chosen, checkpoint=checkpoint, watch=comparison.watch if comparison else None)
     print_evaluation(evaluation)
+    values = evaluation.to_dict() | (comparison.show() if comparison else {})
     is_own = dataset is None and checkpoint is None and [chosen] == reported and config.data.views == own.data.views and not settings
     for path in ([run / "evaluation.json"] if is_own else []) + ([json_file] if json_file else []):
-        write_json(path, evaluation.to_dict())
+        write_json(path, values)
         print(f"Written to {path}.")
 
 

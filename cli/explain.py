@@ -16,7 +16,7 @@ def explain(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or a model.safetensors.", autocompletion=complete_run)],
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
     *,
-    method: Annotated[str, typer.Option(help="attention: the maps of the network itself.")] = "attention",
+    method: Annotated[str, typer.Option(help="attention: the network's own maps; 3dcam: what its stages say.")] = "attention",
     out: Annotated[Path | None, typer.Option(help="Otherwise RUN/explanations, or ./explanations.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
 ) -> None:

@@ -77,8 +77,7 @@ def train(
         config, origin = begin(dataset, data, recipe, finetune=finetune, flags=flags, settings=settings or [])
     run_folder = out or default_run_folder(config)
     if resume and is_begun(run_folder):
-        config = with_flags(resumed(run_folder, dataset, data), flags, settings or [])
-        origin = dict.fromkeys(setting_names(config), f"the run in {run_folder}") | of_the_command_line(flags, settings or [])
+        config, origin = go_on(run_folder, dataset, data, flags=flags, settings=settings or [])
     if dry_run:
         show(config, origin, run_folder)
         return
@@ -131,16 +130,17 @@ def is_begun(run_folder: Path) -> bool:
     return (run_folder / "config.json").exists()
 
 
-def resumed(run_folder: Path, dataset: str, data: Path) -> Config:
-    """Return the settings of a run that is to go on; ValueError where it was begun on another dataset."""
+def go_on(run_folder: Path, dataset: str, data: Path, *, flags: dict[str, Any], settings: list[str]) -> tuple[Config, dict[str, str]]:
+    """Return the settings of a run that is to go on and where they come from; ValueError where it was begun on another dataset."""
     from objabn.training.run_folder import read_config
 
-    config = read_config(run_folder)
-    if not is_same_dataset(config.data.dataset, dataset, data):
+    begun = read_config(run_folder)
+    if not is_same_dataset(begun.data.dataset, dataset, data):
         raise ValueError(
-            f"{run_folder} was begun on {config.data.dataset} and cannot go on with {dataset}; name that dataset, or choose another --out."
+            f"{run_folder} was begun on {begun.data.dataset} and cannot go on with {dataset}; name that dataset, or choose another --out."
         )
-    return config
+    origin = dict.fromkeys(setting_names(begun), f"the run in {run_folder}")
+    return with_flags(begun, flags, settings), origin | of_the_command_line(flags, settings)
 
 
 def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
@@ -165,7 +165,9 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
 
 def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_subset: str | None, *, resume: bool) -> None:
     """Train as far as the settings say; a signal ends the command with the shell's exit code for it."""
-    from cli.compose import build_loader, build_network, loader_sentence, refuse_missing_masks
+    from safetensors.torch import load_file
+
+    from cli.compose import build_network, build_training_loader, find_run_model, loader_sentence, refuse_missing_masks
     from objabn.checkpoint import find_checkpoint
     from objabn.files import claimed
     from objabn.training.loop import fit
@@ -180,13 +182,16 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
         print(net.weights_report)
     if config.optim.freeze:
         print(trained_share(net, config.optim.freeze))
+    if is_resumed and config.run.cache_features != "off":
+        # Features are those of the stem that the run began with.
+        net.load_state_dict(load_file(find_run_model(run_folder, "last")[0]))
     start_sample = consumed_samples(run_folder) if is_resumed else 0
-    batches = build_loader(dataset, config, subset="train", start_sample=start_sample)
+    batches = build_training_loader(net, dataset, config, subset="train", start_sample=start_sample)
     print(loader_sentence(batches.description))
     if batches.description.get("clips_per_second"):
         # The place that was found by trial is kept in the settings of the run: for its other loaders, and for later sessions.
         config = override(config, f"data.decode={batches.description['place']}")
-    monitor: Any = None if monitor_subset is None else build_loader(dataset, config, subset=monitor_subset)
+    monitor: Any = None if monitor_subset is None else build_training_loader(net, dataset, config, subset=monitor_subset)
     try:
         with claimed(run_folder):
             fit(net, batches, config, run_folder=run_folder, resume=resume, monitor=monitor, monitor_subset=monitor_subset or "test")

@@ -16,20 +16,28 @@ from objabn.config import Config
 from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import ClipLoader, Schedule
+from objabn.data.schedule import ClipLoader, Rows, Schedule
 from objabn.machine import available_cores
 from objabn.types import Batch
 
 
 def loader(
-    dataset: PackedDataset, config: Config, *, subset: str = "train", start_sample: int = 0, rank: int = 0, world: int = 1
+    dataset: PackedDataset,
+    config: Config,
+    *,
+    subset: str = "train",
+    rows: Rows | None = None,
+    start_sample: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> "DaliLoader":
-    """Return a loader of `subset` through DALI, starting after `start_sample` samples of the run.
+    """Return a loader through DALI, starting after `start_sample` samples of the run.
 
+    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation.
     On the CPU (`data.decode`, or no GPU) DALI decodes JPEG frames and VP9; an H.264 pack needs a GPU.
     """
     places = possible_places(dataset, config)
-    schedule = Schedule(dataset, config, subset=subset, rank=rank, world=world)
+    schedule = Schedule(dataset, config, subset=subset, rows=rows, rank=rank, world=world)
 
     def start(place: Place) -> DaliLoader:
         return DaliLoader(dataset, schedule, start_sample, Choice(place, {}, {}))

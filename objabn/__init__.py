@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from objabn import losses, metrics
+    from objabn import localisation, losses, metrics
     from objabn.config import Config
     from objabn.data import sources
     from objabn.data.dataset import open_dataset
@@ -36,6 +36,7 @@ __all__ = [
     "fit",
     "import_masks",
     "load_model",
+    "localisation",
     "losses",
     "metrics",
     "open_dataset",
@@ -51,7 +52,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import objabn` stays free of torch."""
-    modules = {"losses": "objabn.losses", "metrics": "objabn.metrics", "sources": "objabn.data.sources"}
+    modules = {
+        "localisation": "objabn.localisation",
+        "losses": "objabn.losses",
+        "metrics": "objabn.metrics",
+        "sources": "objabn.data.sources",
+    }
     places = {
         "Batch": "objabn.types",
         "Config": "objabn.config",

@@ -1,4 +1,4 @@
-"""What training minimises: the weighted sum of Object-ABN eq. 9 and 10, and each of its terms for the log."""
+"""What training minimises: the weighted sum of Object-ABN eq. 9 and 10 and of regularisers, and each of its terms for the log."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from torch.nn import functional
 from objabn.config import LossConfig
 from objabn.losses import PrototypeConformityLoss, mask_loss, multi_head_mask_loss
 from objabn.models.network import AttentionNetwork
+from objabn.regularisers import contrast, total_variation, unimodality
 from objabn.types import Batch, Output
 
 
@@ -26,6 +27,16 @@ class Losses(NamedTuple):
     """Mask loss (eq. 3), or the multi-head mask loss (eq. 7) with M_b's weight within it."""
     pc: Tensor
     """Prototype conformity loss (eq. 8) with its own two weights within it."""
+    total_variation: Tensor
+    """Differences between neighbouring cells of the maps (Meng et al. 2019)."""
+    contrast: Tensor
+    """Cells of the maps towards 0 and 1."""
+    unimodal: Tensor
+    """One peak of the frame weights in time."""
+
+
+REGULARISERS = ("total_variation", "contrast", "unimodal")
+"""Terms that are in the log only where they are on."""
 
 
 class Objective(nn.Module):
@@ -48,6 +59,11 @@ class Objective(nn.Module):
         # They come from the dataset each time, and are no part of a checkpoint.
         self.register_buffer("class_weights", class_weights, persistent=False)
 
+    @property
+    def logged_terms(self) -> tuple[str, ...]:
+        """Names of `Losses` that belong into the log."""
+        return tuple(name for name in Losses._fields if name not in REGULARISERS or getattr(self.config, name) > 0)
+
     def forward(self, output: Output, batch: Batch) -> Losses:
         """Return the losses of a network's output; compute is in float32 whatever autocast does."""
         perception = self.cross_entropy(output.logits, batch.label)
@@ -57,7 +73,10 @@ class Objective(nn.Module):
         mask = self.mask_term(output.maps, batch) if self.config.mask > 0 and "M_o" in self.map_names else off
         pc = self.pc_loss(output.features, batch.label) if self.pc_loss is not None else off
         total = perception + self.config.branch * branch + self.config.mask * mask + self.config.pc * pc
-        return Losses(total, perception, branch, mask, pc)
+        regularisers = self.regularisers(output)
+        for name, term in regularisers.items():
+            total = total + getattr(self.config, name) * term
+        return Losses(total, perception, branch, mask, pc, **(dict.fromkeys(REGULARISERS, off) | regularisers))
 
     def cross_entropy(self, logits_BK: Tensor, label_B: Tensor) -> Tensor:
         """Return the mean over the clips of the cross entropy with smoothed labels, each times the weight of its class.
@@ -79,12 +98,33 @@ class Objective(nn.Module):
             )
         return mask_loss(maps_BNTYX[:, 0], batch.mask, valid_BT, target=self.config.mask_target)
 
+    def regularisers(self, output: Output) -> dict[str, Tensor]:
+        """Return the regularisers that are on by name; ValueError where frames have no weights and are to have one peak."""
+        config, terms = self.config, {}
+        if config.total_variation > 0:
+            terms["total_variation"] = total_variation(output.maps, form=config.regularisers)
+        if config.contrast > 0:
+            terms["contrast"] = contrast(output.maps)
+        if config.unimodal > 0:
+            if output.frame_weights is None:
+                raise ValueError(
+                    f"loss.unimodal={config.unimodal} needs weights of frames, which this network does not give; "
+                    "set loss.unimodal=0, or model.system=saliency_lstm."
+                )
+            terms["unimodal"] = unimodality(output.frame_weights, form=config.regularisers)
+        return terms
+
 
 def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: Sequence[int] | None = None) -> Objective:
     """Build the losses for a network; prototypes exist only where `pc` is above zero.
 
     `class_counts` are the training videos of each class, which `class_weights=balanced` needs: ValueError without.
     """
+    if config.unimodal > 0 and net.feature_frames < net.clip_frames:
+        raise ValueError(
+            f"loss.unimodal={config.unimodal} compares the weights of neighbouring frames, and {net.config.backbone} has one for several "
+            "frames; set loss.unimodal=0, or take a backbone that keeps all frames."
+        )
     pc_loss = build_pc_loss(config, net) if config.pc > 0 else None
     class_weights = balanced_weights(class_counts) if config.class_weights == "balanced" else None
     return Objective(config, map_names=net.map_names, pc_loss=pc_loss, class_weights=class_weights)
@@ -103,7 +143,9 @@ def balanced_weights(class_counts: Sequence[int] | None) -> Tensor:
 
 
 def build_pc_loss(config: LossConfig, net: AttentionNetwork) -> PrototypeConformityLoss:
-    """Build the PC loss in the form of the config, with prototypes as long as its pooled features."""
+    """Build the PC loss in the form of the config, with prototypes as long as its pooled features; ValueError where there are none."""
+    if not net.feature_channels:
+        raise ValueError(f"loss.pc={config.pc} pulls features behind the maps, which system {net.config.system} has not; set loss.pc=0.")
     cells = net.feature_frames * net.grid_size**2 if config.pc_pool == "flatten" else 1
     is_official = config.pc_form == "official"
     return PrototypeConformityLoss(

@@ -50,6 +50,7 @@ DEMO = Part(
     {
         "data.clip_frames": 8,
         "data.sampling": "stride",
+        "data.augment": True,
         "data.stride_frames": 3,
         "data.short_side": (64, 72),
         "data.eval_short_side": 64,
@@ -126,10 +127,12 @@ SALIENCY_LSTM = Part(
     {
         "data.clip_frames": 20,
         "data.sampling": "uniform",
+        "data.augment": False,
         "data.crop_size": 224,
         "model.backbone": "resnet50",
         "model.weights": "imagenet",
         "model.cut": 5,
+        "model.dropout": 0.2,
         "loss.branch": 0.0,
         "loss.mask": 0.0,
         "loss.pc": 0.0,

@@ -15,7 +15,7 @@ class Batch(NamedTuple):
     """Clips with everything that belongs to them, as one loader step yields it."""
 
     clip: Tensor
-    """(B, 3, T, Y, X) uint8 RGB."""
+    """(B, 3, T, Y, X) uint8 RGB; with `run.cache_features` what the stem made of it, (B, C, T', y, x)."""
     mask: Tensor
     """(B, T, y, x) float32: which part of each attention-grid cell is covered by an object, in [0, 1]."""
     mask_valid: Tensor

@@ -34,7 +34,26 @@ def shared_data() -> Path:
 @pytest.fixture
 def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `x3d_nano` a network of one block a stage, for tests whose time goes with the number of layers."""
-    from objabn.models.sizes import BACKBONES, X3DSize
+    from objabn.models.sizes import BACKBONES, X3D_SIZES, X3DSize
 
     size = X3DSize(width_factor=1.0, depth_factor=0.2, head_channels=32, clip_frames=4, clip_size=32, kinetics400=None)
+    monkeypatch.setitem(X3D_SIZES, "x3d_nano", size)
     monkeypatch.setitem(BACKBONES, "x3d_nano", size)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pytorchvideo's networks narrow, and as shallow as they can be built."""
+    from objabn.models import sizes
+
+    setting = {"clip_frames": 8, "clip_size": 64}
+    networks = [
+        ("slow_r50", sizes.SLOW_SIZES, sizes.VideoResNetSize(channels=8, **setting)),
+        ("r2plus1d_50", sizes.R2PLUS1D_SIZES, sizes.VideoResNetSize(channels=8, **setting)),
+        ("csn_101", sizes.CSN_SIZES, sizes.VideoResNetSize(channels=8, depth=50, **setting)),
+        ("slowfast_r50", sizes.SLOWFAST_SIZES, sizes.VideoResNetSize(channels=16, **setting)),
+        ("mvit_b", sizes.MVIT_SIZES, sizes.MViTSize(channels=8, scales=(1, 2, 4), depth=5, **setting)),
+    ]
+    for name, of_family, size in networks:
+        monkeypatch.setitem(of_family, name, size)
+        monkeypatch.setitem(sizes.BACKBONES, name, size)

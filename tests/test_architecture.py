@@ -14,10 +14,11 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 # Each layer may import itself and what stands in the lines above it.
 LAYERS = [
     {"objabn.types", "objabn.config", "objabn.settings", "objabn.files", "objabn.checkpoint", "objabn.machine", "objabn.versions"},
+    {"objabn.recipe_parts"},
     {"objabn.recipes"},
-    {"objabn.data", "objabn.models", "objabn.losses", "objabn.objective", "objabn.metrics"},
+    {"objabn.data", "objabn.models", "objabn.losses", "objabn.regularisers", "objabn.objective", "objabn.metrics"},
     {"objabn.training"},
-    {"objabn.evaluation", "objabn.explainers", "objabn.exporting", "objabn.diagnosis"},
+    {"objabn.evaluation", "objabn.feature_cache", "objabn.explainers", "objabn.localisation", "objabn.exporting", "objabn.diagnosis"},
     {"dali_pipelines"},
     {"benchmarks"},
     {"cli"},

@@ -8,7 +8,8 @@ import torch
 from pytorchvideo.models.x3d import create_x3d
 from torch import Tensor, nn
 
-from objabn.models.backbones import build_backbone
+from objabn.models.backbones import BUILDERS, build_backbone
+from objabn.models.blocks import FullAveragePool
 from objabn.models.sizes import BACKBONES, X3DSize
 from objabn.models.x3d import X3D, build_x3d, last_aligned
 
@@ -119,13 +120,13 @@ def test_the_last_three_blocks_keep_the_alternation(depth: int, start: int) -> N
 
 
 def test_unknown_names_and_sizes_say_what_is_possible() -> None:
-    with pytest.raises(ValueError, match=r"no backbone 'x3d_xl'; choose one of x3d_xs, x3d_s, x3d_m, x3d_l, x3d_nano"):
+    with pytest.raises(ValueError, match=r"no backbone 'x3d_xl'; choose one of x3d_xs, x3d_s, x3d_m, x3d_l, x3d_nano, slow_r50"):
         build_backbone("x3d_xl", classes=5, cut=4, clip_frames=4, clip_size=64, dropout=0.5)
     with pytest.raises(ValueError, match="cut=6 is not possible"):
         X3D(TINY, classes=5, cut=6, clip_frames=4, clip_size=64)
     with pytest.raises(ValueError, match="clip_size=31 is not possible"):
         X3D(TINY, classes=5, clip_frames=4, clip_size=31)
-    assert set(BACKBONES) == {"x3d_xs", "x3d_s", "x3d_m", "x3d_l", "x3d_nano"}
+    assert set(BACKBONES) == set(BUILDERS)
 
 
 def gradient_of(pool: nn.Module, features: Tensor) -> Tensor:
@@ -136,8 +137,6 @@ def gradient_of(pool: nn.Module, features: Tensor) -> Tensor:
 
 
 def test_full_average_pool_is_the_fixed_one_with_its_gradient() -> None:
-    from objabn.models.x3d import FullAveragePool
-
     features = torch.randn(2, 5, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(FullAveragePool()(features), nn.AvgPool3d((4, 3, 3), stride=1)(features))
     assert torch.equal(gradient_of(FullAveragePool(), features), gradient_of(nn.AvgPool3d((4, 3, 3), stride=1), features))

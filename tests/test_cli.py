@@ -24,11 +24,14 @@ COMMANDS = {
         *("--heads", "--system", "--backbone", "--recipe", "--epochs", "--batch", "--weights", "--fold", "--device", "--loader"),
         *("--finetune", "--pc", "--no-pc", "--out", "--seed", "--resume", "--set", "--dry-run", "--data"),
     },
-    "evaluate": {"--dataset", "--subset", "--checkpoint", "--views", "--device", "--loader", "--set", "--json", "--data"},
+    "evaluate": {
+        *("--dataset", "--subset", "--checkpoint", "--views", "--device", "--loader", "--set", "--boxes", "--protocol", "--map"),
+        *("--json", "--data"),
+    },
     "explain": {"--method", "--out", "--device"},
     "export": {"--format", "--out"},
     "doctor": {"--json", "--data"},
-    "models": {"--clip-frames", "--clip-size", "--json"},
+    "models": {"--backbone", "--clip-frames", "--clip-size", "--json"},
     "bench": {"--dataset", "--videos", "--json", "--data"},
 }
 

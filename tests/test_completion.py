@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from cli.completion import defaults
 from objabn.config import Config
@@ -43,7 +44,8 @@ def complete(place: Path, *words: str, program: str = PROGRAM, **environment: st
         (("train", ""), ["demo", "own", "ucf101"]),
         (("masks", "u"), ["ucf101"]),
         (("train", "--data", "nowhere", ""), ["demo"]),
-        (("train", "own", "--backbone", "x3d_"), list(BACKBONES)),
+        (("train", "own", "--backbone", "x3d_"), [name for name in BACKBONES if name.startswith("x3d_")]),
+        (("train", "own", "--backbone", "slow"), ["slow_r50", "slowfast_r50"]),
         (("train", "own", "--system", "ob"), ["object_abn"]),
         (("train", "own", "--loader", ""), ["dali", "reader"]),
         (("evaluate", ""), ["runs/a"]),
@@ -102,4 +104,5 @@ def test_every_shell_gets_a_script(place: Path, shell: str) -> None:
 
 def test_all_backbones_that_are_offered_can_be_built() -> None:
     for name in BACKBONES:
-        assert create_model(name, classes=2, clip_frames=1, clip_size=32).config.backbone == name
+        with torch.device("meta"):
+            assert create_model(name, classes=2, clip_frames=1, clip_size=32).config.backbone == name

@@ -63,6 +63,7 @@ def test_st_abn_holds_the_numbers_of_its_code() -> None:
 
 def test_saliency_lstm_holds_the_numbers_of_its_code() -> None:
     config = recipe("ucf101", system="saliency_lstm")
+    assert (config.data.augment, config.model.dropout) == (False, 0.2)
     assert (config.data.clip_frames, config.data.sampling, config.model.backbone, config.model.cut) == (20, "uniform", "resnet50", 5)
     assert (config.loss.total_variation, config.loss.contrast, config.loss.unimodal) == (1e-5, 1e-4, 1)
     assert (config.optim.name, config.optim.lr, config.optim.weight_decay, config.optim.batch) == ("adam", 1e-4, 1e-4, 30)

@@ -223,6 +223,13 @@ def test_h264_without_a_gpu_names_the_ways_out(dataset: PackedDataset, config: C
         loader(dataset, config)
 
 
+def test_chosen_videos_are_read_once_as_in_evaluation(dataset: PackedDataset, config: Config) -> None:
+    rows = np.array([3, 0, 2])
+    found = list(loader(dataset, config, rows=rows))
+    assert np.concatenate([batch.video[batch.present] for batch in found]).tolist() == rows.tolist()
+    assert_same_batches(found, reader(dataset, config, rows=rows), clips=config.optim.batch)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("subset", ["train", "test"])
 def test_gpu_decode_matches_the_reader(dataset: PackedDataset, config: Config, subset: str) -> None:

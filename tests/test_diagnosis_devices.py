@@ -108,7 +108,7 @@ def test_weights_are_read_and_cut_off_downloads_found(tmp_path: Path) -> None:
 
 def test_every_published_file_has_a_name_of_its_own() -> None:
     files = [size.kinetics400.rpartition("/")[2] for size in BACKBONES.values() if size.kinetics400]
-    assert len(set(files)) == len(files) == 4
+    assert len(set(files)) == len(files) == 9
 
 
 def test_segmenters_are_named(tmp_path: Path) -> None:

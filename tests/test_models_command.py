@@ -31,6 +31,12 @@ def test_multiply_adds_are_those_of_the_paper(name: str, size: int, billions: fl
     assert summarize_backbone(name, clip_size=size).multiply_adds / 1e9 == pytest.approx(billions, abs=0.005)
 
 
+@pytest.mark.parametrize(("name", "billions"), [("slow_r50", 54.52), ("slowfast_r50", 65.71)])
+def test_multiply_adds_are_those_of_the_zoo(name: str, billions: float) -> None:
+    """pytorchvideo's table, made at the size of the test pictures."""
+    assert summarize_backbone(name, clip_size=256).multiply_adds / 1e9 == pytest.approx(billions, abs=0.005)
+
+
 @pytest.mark.parametrize(("name", "size", "billions"), [("x3d_xs", 182, 0.91), ("x3d_m", 256, 6.72)])
 def test_the_zoo_counts_five_operations_for_each_normalised_value_too(name: str, size: int, billions: float) -> None:
     """pytorchvideo's table was made at the size of the test pictures with a counter that counts batch norms."""
@@ -77,6 +83,18 @@ def test_three_heads_add_two_maps_and_the_merge() -> None:
 def test_the_grid_halves_the_picture_at_each_block_of_the_stem(size: int, cut: int, grid: tuple[int, int]) -> None:
     assert summarize_backbone("x3d_nano", clip_size=size, cut=cut).grid == grid
     assert summary.summarize_system(ModelConfig(backbone="x3d_nano", cut=cut), clip_size=size).grid == grid
+
+
+def test_a_network_of_timm_is_counted_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = run("models", "--backbone", "resnet50", "--json", str(tmp_path / "models.json"))
+    written = json.loads((tmp_path / "models.json").read_text())
+    (row,) = written["backbones"]
+    # torchvision gives 25,557,032 parameters and 4.089 G for 1000 classes.
+    assert row["parameters"] == 25_557_032 - 600 * (2048 + 1)
+    assert (row["multiply_adds"], row["grid"], row["imagenet"]) == (4_089_184_256 - 600 * 2048, [14, 14], "resnet50")
+    assert "Attention systems on resnet50" in shown
+    assert "imagenet" in next(line for line in shown.splitlines() if "resnet50 │" in line)
 
 
 def test_an_unknown_backbone_is_answered_with_all_names() -> None:

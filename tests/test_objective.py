@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
-from toys import Toy, toy_batch, toy_config
+from toys import Recorder, Toy, toy_batch, toy_config
 from videos import class_folders, packed
 
 import objabn
@@ -15,6 +15,7 @@ from objabn.data.reader import reader
 from objabn.losses import mask_loss, multi_head_mask_loss
 from objabn.models.network import AttentionNetwork
 from objabn.objective import Losses, balanced_weights, build_objective
+from objabn.regularisers import contrast, total_variation
 from objabn.training.loop import fit
 from objabn.types import Batch, Output
 
@@ -84,9 +85,44 @@ def test_abn_has_no_mask_loss() -> None:
 def test_terms_that_are_off_are_zero_and_own_nothing() -> None:
     config = LossConfig(branch=0, mask=0, pc=0)
     losses, _ = terms(config)
-    assert [value.item() for value in losses[2:]] == [0.0, 0.0, 0.0]
+    assert [value.item() for value in losses[2:]] == [0.0] * 6
     assert torch.equal(losses.total, losses.perception)
     assert list(build_objective(config, network()).parameters()) == []
+
+
+def test_regularisers_join_the_sum_and_the_log() -> None:
+    config = LossConfig(mask=0, pc=0, total_variation=0.1, contrast=0.2, unimodal=3.0)
+    net, answer = network(), output(1, 96)._replace(frame_weights=torch.tensor([[0.4, 0.1, 0.4, 0.1]] * 2))
+    objective = build_objective(config, net)
+    losses = objective(answer, batch())
+    torch.testing.assert_close(losses.total_variation, total_variation(answer.maps))
+    torch.testing.assert_close(losses.contrast, contrast(answer.maps))
+    assert losses.unimodal.item() == pytest.approx(0.15)
+    added = 0.1 * losses.total_variation + 0.2 * losses.contrast + 0.45
+    torch.testing.assert_close(losses.total, losses.perception + losses.branch + added)
+    assert objective.logged_terms == Losses._fields
+    official = build_objective(replace(config, regularisers="official"), net)(answer, batch())
+    torch.testing.assert_close(official.total_variation, 2 * losses.total_variation)
+    assert official.unimodal.item() == pytest.approx(0.15**0.5 / 2)
+
+
+def test_a_regulariser_is_in_the_log_where_it_is_on() -> None:
+    plain = ("loss", "perception", "branch", "mask", "pc")
+    for config, names in ((LossConfig(), plain), (LossConfig(contrast=1e-4), (*plain, "contrast"))):
+        settings, recorder = replace(toy_config(), loss=config), Recorder()
+        result = fit(Toy(settings), [toy_batch(0)], settings, loggers=[recorder])
+        assert tuple(result.losses) == names
+        for record in recorder.records:
+            assert {"contrast", "total_variation", "unimodal"} & set(record) == set(names) - set(plain)
+
+
+def test_one_peak_needs_weights_of_frames() -> None:
+    with pytest.raises(ValueError, match=r"loss.unimodal=1.0 needs weights of frames, which this network does not give"):
+        terms(LossConfig(unimodal=1.0))
+    merging = network()
+    merging.backbone.frame_stride = 2
+    with pytest.raises(ValueError, match=r"loss.unimodal=1.0 compares the weights of neighbouring frames, and x3d_nano has one for"):
+        build_objective(LossConfig(unimodal=1.0), merging)
 
 
 def test_smoothed_labels_by_hand() -> None:

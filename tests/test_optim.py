@@ -77,6 +77,27 @@ def test_decay_shrinks_weights_by_rate_times_decay_and_prototypes_not_at_all(nam
     assert torch.equal(prototypes.centers, torch.ones(5, 3))
 
 
+@pytest.mark.parametrize(("nesterov", "second"), [(False, 1.9), (True, 2.71)])
+def test_nesterovs_momentum_by_hand(nesterov: bool, second: float) -> None:
+    # Gradients of 1 and a momentum of .9: v = 1, 1.9; the plain step is v, Nesterov's is 1 + .9 v: 1.9, 2.71.
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    optimizer = build_optimizer(net, nn.Module(), OptimConfig(name="sgd", lr=1.0, momentum=0.9, nesterov=nesterov))
+    moved = []
+    for _ in range(2):
+        before = net.weight.item()
+        net.weight.grad = torch.ones(1, 1)
+        optimizer.step()
+        moved.append(before - net.weight.item())
+    assert moved == pytest.approx([1.9 if nesterov else 1.0, second])
+
+
+def test_nesterov_belongs_to_sgd_with_momentum() -> None:
+    for settings in ({"name": "adam"}, {"name": "sgd", "momentum": 0.0}):
+        with pytest.raises(ValueError, match=r"optim.nesterov=True is not possible; it must be false without name=sgd and momentum"):
+            OptimConfig(nesterov=True, **settings)
+
+
 def test_the_rate_reaches_every_group() -> None:
     optimizer = build_optimizer(*small_net(), OptimConfig())
     set_learning_rate(optimizer, 0.25)

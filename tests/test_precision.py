@@ -12,7 +12,7 @@ import torch
 from toys import Recorder, Toy, nano, toy_batch, toy_config
 
 from objabn.config import Config, DataConfig, OptimConfig, RunConfig
-from objabn.models.x3d import FullAveragePool
+from objabn.models.blocks import FullAveragePool
 from objabn.settings import config_hash
 from objabn.training.failures import out_of_memory
 from objabn.training.loop import fit

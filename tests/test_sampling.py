@@ -32,6 +32,19 @@ def test_the_centre_view_never_changes() -> None:
     assert plan.view.tolist() == [0] * 4
 
 
+@pytest.mark.parametrize("size_YX", [(240, 320), (320, 240), (99, 100)])
+def test_without_augmentation_a_training_clip_is_the_clip_of_evaluation(size_YX: tuple[int, int]) -> None:
+    config = DataConfig(sampling="uniform", augment=False, colour_jitter=0.5)
+    index = toy_index([50, 61, 75, 120], size_YX)
+    fixed = evaluation_plan(index, np.arange(4), config)
+    for epoch in range(3):
+        plan = training_plan(index, np.arange(4), config, seed=0, epoch=epoch)
+        for column, expected in zip(plan, fixed.take(plan.video), strict=True):
+            assert np.array_equal(column, expected)
+    random = training_plan(index, np.arange(4), DataConfig(), seed=0, epoch=1)
+    assert np.array_equal(random.video, training_plan(index, np.arange(4), config, seed=0, epoch=1).video), "the order stays"
+
+
 def test_centre_clip_by_hand() -> None:
     config = DataConfig(clip_frames=4, stride_frames=3, short_side=(120, 160), eval_short_side=120, crop_size=112)
     plan = evaluation_plan(toy_index([20, 5]), np.arange(2), config)

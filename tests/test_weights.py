@@ -111,7 +111,14 @@ def test_a_cached_download_is_used_without_a_network(tmp_path: Path, monkeypatch
 def test_published_addresses() -> None:
     root = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
     published = {name: size.kinetics400 for name, size in BACKBONES.items() if size.kinetics400}
-    assert published == {f"x3d_{letters}": f"{root}X3D_{letters.upper()}.pyth" for letters in ("xs", "s", "m", "l")}
+    x3d = {f"x3d_{letters}": f"{root}X3D_{letters.upper()}.pyth" for letters in ("xs", "s", "m", "l")}
+    assert published == x3d | {
+        "slow_r50": f"{root}SLOW_8x8_R50.pyth",
+        "slowfast_r50": f"{root}SLOWFAST_8x8_R50.pyth",
+        "r2plus1d_50": f"{root}R2PLUS1D_16x4_R50.pyth",
+        "csn_101": f"{root}CSN_32x2_R101.pyth",
+        "mvit_b": f"{root}MVIT_B_16x4.pyth",
+    }
 
 
 def test_real_weights_load_with_nothing_missing(shared_data: Path) -> None:

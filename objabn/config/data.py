@@ -33,6 +33,8 @@ class DataConfig:
     """Side of the square crop in pixels: random in training, central in evaluation unless `views` asks for several."""
     views: tuple[int, int] = (1, 1)
     """Evaluation: clips of a video, spread evenly in time, and crops of each, spread evenly along the longer side."""
+    augment: bool = True
+    """Training: crops, flips and colours at random; false takes each clip as a single view of evaluation has it."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip in training; 0 where left and right have a meaning."""
     colour_jitter: float = 0.0

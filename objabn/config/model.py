@@ -41,7 +41,7 @@ class ModelConfig:
     hidden_channels: int = 512
     """saliency_lstm: channels of the ConvLSTM."""
     dropout: float = 0.5
-    """Dropout before the classifier."""
+    """Dropout before the classifier; saliency_lstm: of whole channels of the features that its mask is drawn from."""
 
     def __post_init__(self) -> None:
         """Refuse networks without a map and cuts outside the stages."""

@@ -37,7 +37,7 @@ class OptimConfig:
     step_factor: float = 0.1
     """See `step_epochs` and `plateau_epochs`."""
     plateau_epochs: int = 5
-    """`plateau`: multiply by `step_factor` after so many epochs without a lower NLL on the monitored subset."""
+    """`plateau`: epochs in a row without a lower NLL on the monitored subset that pass; the next one multiplies by `step_factor`."""
     backbone_factor: float = 1.0
     """Learning rate of the backbone (stem and tail without the classifier) as a multiple of `lr`; 0 leaves its weights as they are."""
     branch_factor: float = 1.0
@@ -57,8 +57,10 @@ class OptimConfig:
         check("optim.epochs", self.epochs, self.epochs >= 1, "at least 1")
         check("optim.batch", self.batch, self.batch >= 1, "at least 1")
         check_not_negative("optim", self, "weight_decay", "clip_norm", "warmup_epochs", "step_factor")
-        check_not_negative("optim", self, "backbone_factor", "branch_factor", "patience_epochs")
+        check_not_negative("optim", self, "backbone_factor", "branch_factor", "patience_epochs", "plateau_epochs")
         check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+        has_momentum = self.name == "sgd" and self.momentum > 0
+        check("optim.nesterov", self.nesterov, has_momentum or not self.nesterov, "false without name=sgd and momentum above 0")
         has_steps = self.schedule == "step"
         allowed = f"{'one epoch or more' if has_steps else 'empty'} with schedule={self.schedule}"
         check("optim.step_epochs", self.step_epochs, bool(self.step_epochs) == has_steps, allowed)

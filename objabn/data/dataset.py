@@ -48,6 +48,11 @@ class PackedDataset:
         """Whether `objabn masks` has finished for this dataset."""
         return self._masks is not None
 
+    @property
+    def fingerprints(self) -> tuple[str, str | None]:
+        """What tells these packed frames from others, and the masks beside them, where there are any."""
+        return self.manifest["fingerprint"], None if self._masks is None else self._masks.manifest["fingerprint"]
+
     def encoded_frames(self, video: int, frames: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Return the JPEG bytes of frames as views of the mapped shard; the store must be `frames`."""
         self._require_store("frames", "encoded_clip")

@@ -13,16 +13,26 @@ from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.decode import decode_frames
 from objabn.data.sampling import ClipPlan
-from objabn.data.schedule import ClipLoader, Schedule
+from objabn.data.schedule import ClipLoader, Rows, Schedule
 from objabn.machine import available_cores
 from objabn.types import Batch
 
 
 def reader(
-    dataset: PackedDataset, config: Config, *, subset: str = "train", start_sample: int = 0, rank: int = 0, world: int = 1
+    dataset: PackedDataset,
+    config: Config,
+    *,
+    subset: str = "train",
+    rows: Rows | None = None,
+    start_sample: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> "Reader":
-    """Return a loader of `subset` that decodes on the CPU without DALI, starting after `start_sample` samples of the run."""
-    return Reader(dataset, Schedule(dataset, config, subset=subset, rank=rank, world=world), start_sample)
+    """Return a loader that decodes on the CPU without DALI, starting after `start_sample` samples of the run.
+
+    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation.
+    """
+    return Reader(dataset, Schedule(dataset, config, subset=subset, rows=rows, rank=rank, world=world), start_sample)
 
 
 class Reader(ClipLoader):

@@ -46,28 +46,43 @@ class ClipPlan(NamedTuple):
 
 
 def training_plan(index: Index, rows: NDArray[np.int64], config: DataConfig, *, seed: int, epoch: int) -> ClipPlan:
-    """Return one epoch of random clips, one a video, in random order (Object-ABN section 4.2)."""
+    """Return one epoch of clips, one a video, in random order; random clips unless `augment` is off (Object-ABN section 4.2)."""
     generator = np.random.default_rng([seed, epoch])
     video = generator.permutation(rows)
     count = len(video)
     # The order of the draws is part of the plan: another one would be another run.
     frames = random_frames(index, video, config, generator)
-    low, high = config.short_side
     size_YX = frame_size(index, video)
-    resized_YX = resized_size(size_YX, generator.integers(low, high, count, endpoint=True))
-    top = generator.integers(0, resized_YX[:, 0] - config.crop_size, endpoint=True)
-    left = generator.integers(0, resized_YX[:, 1] - config.crop_size, endpoint=True)
-    is_flipped = generator.random(count) < config.flip_probability
-    colour = random_colours(count, jitter=config.colour_jitter, noise=config.colour_noise, generator=generator)
+    if config.augment:
+        roi = random_rois(size_YX, config, generator)
+        colour = random_colours(count, jitter=config.colour_jitter, noise=config.colour_noise, generator=generator)
+    else:
+        roi, colour = central_rois(size_YX, config), unchanged(count)
     return ClipPlan(
         video=video,
         frames=frames,
-        roi=source_roi(size_YX, resized_YX, np.stack([top, left], 1), config.crop_size, is_flipped),
+        roi=roi,
         colour=colour,
         label=index.label[video],
         view=np.zeros(count, np.int64),
         present=np.ones(count, bool),
     )
+
+
+def random_rois(size_YX: NDArray[np.int64], config: DataConfig, generator: np.random.Generator) -> NDArray[np.float32]:
+    """Return (M, 4) random crops at a random size, flipped or not."""
+    count, (low, high) = len(size_YX), config.short_side
+    resized_YX = resized_size(size_YX, generator.integers(low, high, count, endpoint=True))
+    top = generator.integers(0, resized_YX[:, 0] - config.crop_size, endpoint=True)
+    left = generator.integers(0, resized_YX[:, 1] - config.crop_size, endpoint=True)
+    is_flipped = generator.random(count) < config.flip_probability
+    return source_roi(size_YX, resized_YX, np.stack([top, left], 1), config.crop_size, is_flipped)
+
+
+def central_rois(size_YX: NDArray[np.int64], config: DataConfig) -> NDArray[np.float32]:
+    """Return (M, 4) the crops of a single view of evaluation."""
+    resized_YX = resized_size(size_YX, np.full(len(size_YX), config.eval_short_side))
+    return source_roi(size_YX, resized_YX, (resized_YX - config.crop_size) // 2, config.crop_size, np.zeros(len(size_YX), bool))
 
 
 def evaluation_plan(index: Index, rows: NDArray[np.int64], config: DataConfig) -> ClipPlan:

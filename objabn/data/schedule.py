@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from objabn.config import Config, check
 from objabn.data.damage import Damage
@@ -14,18 +15,23 @@ from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_pla
 from objabn.machine import available_cores
 from objabn.types import Batch
 
+Rows = NDArray[np.int64]
+
 
 class Schedule:
     """The endless sequence of this rank's micro-batches; step s of it is a pure function of (dataset, config, s).
 
     Training shuffles anew each epoch and drops the last incomplete global batch, which is a different remainder each time.
-    Evaluation repeats one fixed pass over all views of all videos, whose last batch is padded.
+    Evaluation repeats one fixed pass over all views of all videos, whose last batch is padded; `rows` has it pass over these
+    videos of the index, whatever their subset.
     """
 
-    def __init__(self, dataset: PackedDataset, config: Config, *, subset: str, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, dataset: PackedDataset, config: Config, *, subset: str, rows: Rows | None = None, rank: int = 0, world: int = 1
+    ) -> None:
         self.index, self.config, self.rank, self.world = dataset.index, config, rank, world
-        self.is_training = subset == "train"
-        self.rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)
+        self.is_training = subset == "train" and rows is None
+        self.rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction) if rows is None else rows
         parts = config.optim.accumulate * world
         batch, count = config.optim.batch, len(self.rows)
         check("optim.batch", batch, batch % parts == 0, f"a multiple of accumulate x ranks = {parts}")
@@ -42,7 +48,8 @@ class Schedule:
     @property
     def has_colours(self) -> bool:
         """Whether clips change their colours."""
-        return self.is_training and (self.config.data.colour_jitter > 0 or self.config.data.colour_noise > 0)
+        data = self.config.data
+        return self.is_training and data.augment and (data.colour_jitter > 0 or data.colour_noise > 0)
 
     def plan_epoch(self, epoch: int) -> ClipPlan:
         """Return the plan of an epoch, kept until another is asked for; evaluation has one for all epochs."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from objabn.files import aside
 
-TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "uint32": "U32", "int64": "I64", "float32": "F32"}
+TYPE_NAMES = {"uint8": "U8", "uint16": "U16", "int32": "I32", "uint32": "U32", "int64": "I64", "float16": "F16", "float32": "F32"}
 FORMAT = 3
 """Of packed datasets; changes whenever their bytes are laid out differently."""
 OPEN_SHARDS = 256

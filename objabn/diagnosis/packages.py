@@ -13,6 +13,7 @@ from objabn.diagnosis.findings import Finding, note, ok, problem
 from objabn.versions import torch_build
 
 EXTRAS = {
+    "boxes": "objabn evaluate reads boxes in MATLAB's form with it",
     "masks": "objabn masks finds people and objects with it",
     "onnx": "objabn export writes and checks ONNX files with it",
     "track": "runs can be followed in TensorBoard or Weights & Biases",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from objabn.explainers.attention import attention
+from objabn.explainers.layerwise import layerwise
 from objabn.models.network import AttentionNetwork
 from objabn.types import Output
 
@@ -21,13 +22,17 @@ class Explanation(NamedTuple):
     """(B, K)."""
 
 
-METHODS: dict[str, Callable[[AttentionNetwork, Tensor], tuple[Tensor, tuple[str, ...], Output]]] = {"attention": attention}
+METHODS: dict[str, Callable[[AttentionNetwork, Tensor], tuple[Tensor, tuple[str, ...], Output]]] = {
+    "attention": attention,
+    "3dcam": layerwise,
+}
 
 
 def explain(net: AttentionNetwork, clip: Tensor, *, method: str = "attention") -> Explanation:
     """Explain the network's answer to a uint8 clip (B, 3, T, Y, X), which is taken to the network's device.
 
-    `attention`: the maps of the attention branch, bilinearly enlarged.
+    `attention`: the maps of the attention branch, bilinearly enlarged. `3dcam`: gradients and features of all stages for the
+    predicted class; `objabn.explainers.layerwise.layerwise` has its options.
     """
     if method not in METHODS:
         raise ValueError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")

@@ -1,6 +1,7 @@
 """What a network must offer to carry an attention branch: a stem, a tail, and blocks like its own for the branch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class Backbone(nn.Module, ABC):
     """Names of the modules that the stem is made of."""
     classifier: str
     """Name of the layer that depends on the number of classes; empty where there is none."""
+    side_channels: tuple[int, ...] = ()
+    """Channels of the further features of the stem that have frames, rows and columns, such as those of a second pathway."""
 
     @property
     def channels(self) -> int:
@@ -55,7 +58,28 @@ class Backbone(nn.Module, ABC):
     def branch_blocks(self, shape: Literal["next", "same"], *, pretrained: bool) -> tuple[nn.Module, int]:
         """Return three residual blocks at stride 1 for an attention branch, and the channels they give."""
 
+    def adapt_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of a file with this network's shapes, where it can take others (default: as they are)."""
+        return state
+
     def volume(self, output: Any, clips: int) -> Tensor:
         """Return what a module of `stage_names` gave for so many clips as (B, C, T', y, x)."""
         del clips
         return output
+
+
+def check_cut(cut: int) -> None:
+    """Raise ValueError for a cut that is behind none of four stages."""
+    if not 2 <= cut <= 5:
+        raise ValueError(f"cut={cut} is not possible; it must be 2, 3, 4 or 5: after the first, second, third or last stage.")
+
+
+def check_grid(found: Sequence[int], picture: Sequence[int], cut: int) -> None:
+    """Raise ValueError where rows and columns of features are not those of the picture halved `cut` times, rounded up."""
+    expected = [-(-side // 2**cut) for side in picture]
+    if list(found) != expected:
+        pixels, grid, wanted = (" x ".join(map(str, sides)) for sides in (picture, found, expected))
+        raise ValueError(
+            f"Pictures of {pixels} pixels give features of {grid} here, where cut={cut} means {wanted}; "
+            f"choose a multiple of {2**cut} pixels, or another backbone."
+        )

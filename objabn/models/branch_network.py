@@ -15,8 +15,8 @@ from objabn.types import Output
 class BranchNetwork(AttentionNetwork):
     """Stem -> branch -> gate -> tail: the maps that explain the answer also decide what the tail sees (Object-ABN section 3).
 
-    `tail` replaces the backbone's own, whose head must then be removed. `gate` gates the attended features, and
-    `side_gates` those of further pathways, each of which is 5-D.
+    `tail` replaces the backbone's own, whose head must then be removed, and sees the attended features alone. `gate` gates these,
+    and `side_gates` those of further pathways, each of which is 5-D.
     """
 
     def __init__(
@@ -61,11 +61,12 @@ class BranchNetwork(AttentionNetwork):
     def answer(self, features: tuple[Tensor, ...], *, frames: int) -> Output:
         """Answer what the stem made of a clip of so many frames."""
         attention = self.branch(features[0])
-        gated = (self.gate(features[0], attention.maps, attention.frame_weights), *self.gate_sides(features[1:], attention.maps))
+        gated = self.gate(features[0], attention.maps, attention.frame_weights)
         if self.tail is None:
-            logits, frame_weights = self.backbone.tail(gated), attention.frame_weights
+            logits = self.backbone.tail((gated, *self.gate_sides(features[1:], attention.maps)))
+            frame_weights = attention.frame_weights
         else:
-            logits, frame_weights = self.tail(gated[0])
+            logits, frame_weights = self.tail(gated)
         maps = for_each_frame(attention.maps, frames, axis=2)
         weights = None if frame_weights is None else for_each_frame(frame_weights, frames, axis=1)
         return Output(logits, attention.logits, maps, attention.features, weights)
@@ -74,3 +75,20 @@ class BranchNetwork(AttentionNetwork):
         """Gate what runs beside the attended features, where it has frames, rows and columns."""
         gates = iter(self.side_gates)
         return [next(gates)(side, for_each_frame(maps, side.shape[2], axis=2), None) if side.ndim == 5 else side for side in sides]
+
+
+class BehindStem(nn.Module):
+    """A network that is given what its stem made of clips of its own length, instead of the clips."""
+
+    def __init__(self, net: BranchNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, features: Tensor) -> Output:
+        """Answer features (B, C, T', y, x) in any floating format."""
+        if not features.is_floating_point() or features.shape[1] != self.net.backbone.channels:
+            raise ValueError(
+                f"With run.cache_features the batches hold features of {self.net.backbone.channels} channels, and these hold "
+                f"{tuple(features.shape)}; give `fit` loaders of objabn.feature_cache.cached_loader, or set it off."
+            )
+        return self.net.answer((features.to(self.net.pixel_mean.dtype),), frames=self.net.clip_frames)

@@ -18,7 +18,7 @@ def create_model(
     backbone: str,
     *,
     classes: int,
-    system: Literal["abn", "object_abn"] = "object_abn",
+    system: Literal["abn", "object_abn", "st_abn", "saliency_lstm", "gated"] = "object_abn",
     heads: int = 1,
     weights: str | None = None,
     clip_frames: int = 16,
@@ -30,6 +30,9 @@ def create_model(
     map_kernel: Literal[1, 3] = 1,
     apply: Literal["product", "residual"] = "product",
     merge_init: Literal["mean", "random"] = "mean",
+    merge_activation: Literal["relu", "none"] = "relu",
+    temporal: Literal["paper", "fast"] = "paper",
+    hidden_channels: int = 512,
     dropout: float = 0.5,
     replace_classes: bool = False,
 ) -> AttentionNetwork:
@@ -46,6 +49,9 @@ def create_model(
         map_kernel=map_kernel,
         apply=apply,
         merge_init=merge_init,
+        merge_activation=merge_activation,
+        temporal=temporal,
+        hidden_channels=hidden_channels,
         dropout=dropout,
         replace_classes=replace_classes,
     )
@@ -71,11 +77,18 @@ def build_model(
 
 def load_backbone(backbone: Backbone, config: ModelConfig) -> WeightsReport:
     """Load the weights of `config` into a backbone."""
-    kinetics400 = published(config.backbone).kinetics400
-    return load_weights(backbone, config.weights, kinetics400=kinetics400, classifier=backbone.classifier, name=config.backbone)
+    setting = published(config.backbone)
+    return load_weights(
+        backbone,
+        config.weights,
+        kinetics400=setting.kinetics400,
+        imagenet=setting.imagenet,
+        classifier=backbone.classifier,
+        name=config.backbone,
+    )
 
 
 def complete_start(weights: str) -> Path | None:
     """Return the file of the complete network that `weights` means: a run, an exported folder or a file; None if it means anything else."""
-    path = None if weights in ("kinetics400", "none") else model_file(weights)
+    path = None if weights in ("kinetics400", "imagenet", "none") else model_file(weights)
     return path if path is not None and is_complete_model(path) else None

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from objabn.config import ModelConfig
 from objabn.models.model_files import read_description
 from objabn.models.network import AttentionNetwork
-from objabn.models.weights import WeightsReport
+from objabn.models.weights import WeightsReport, shorten
 from objabn.settings import from_dict
 
-ARCHITECTURE = ("backbone", "system", "heads", "cut", "attention_blocks", "class_head", "map_kernel", "apply")
+ARCHITECTURE = (
+    *("backbone", "system", "heads", "cut", "attention_blocks", "class_head", "map_kernel", "apply"),
+    *("merge_activation", "temporal", "hidden_channels"),
+)
 """Settings of `model` that say which layers there are and what they compute."""
 
 
@@ -39,6 +43,7 @@ def load_complete(net: AttentionNetwork, path: Path, *, replace_classes: bool) -
         )
     replaced = net.class_layers if replace_classes and not (are_known and is_same) else ()
     taken = {name: value for name, value in load_file(path).items() if not any(name.startswith(f"{layer}.") for layer in replaced)}
+    refuse_other_length(net, taken, path, clip_frames=description["clip_frames"])
     net.load_state_dict(net.state_dict() | taken)
     return WeightsReport(
         source=str(path), tensors=len(taken), classes=net.classes, classes_in_file=description["classes"], replaced=replaced
@@ -52,6 +57,17 @@ def refuse_other_make(config: ModelConfig, theirs: dict[str, Any], path: Path) -
         raise ValueError(
             f"{path} is a network of another make: it has {', '.join(other)}; set the same, "
             "begin with `objabn train DATASET --finetune`, which does, or give weights of the backbone alone."
+        )
+
+
+def refuse_other_length(net: AttentionNetwork, taken: dict[str, Tensor], path: Path, *, clip_frames: int) -> None:
+    """Raise ValueError where layers were built for another number of frames."""
+    own = net.state_dict()
+    other = sorted(name for name, value in taken.items() if own[name].shape != value.shape)
+    if other:
+        raise ValueError(
+            f"{path} was built for clips of {clip_frames} frames and this network for {net.clip_frames}, which {shorten(other)} "
+            f"cannot be: set data.clip_frames={clip_frames}."
         )
 
 

@@ -41,6 +41,8 @@ class ModelSummary:
     """Rows and columns of the features behind the stem, and so of the maps."""
     kinetics400: str | None
     """Address of the backbone's published weights from Kinetics-400."""
+    imagenet: str | None
+    """Name in timm of the network whose weights from ImageNet the backbone can take."""
 
 
 def summarize_backbone(name: str, *, clip_frames: int | None = None, clip_size: int | None = None, cut: int = 4) -> ModelSummary:
@@ -58,6 +60,7 @@ def summarize_backbone(name: str, *, clip_frames: int | None = None, clip_size: 
         multiply_adds=multiply_adds,
         grid=grid,
         kinetics400=published(name).kinetics400,
+        imagenet=published(name).imagenet,
     )
 
 
@@ -76,6 +79,7 @@ def summarize_system(model: ModelConfig, *, clip_frames: int | None = None, clip
         multiply_adds=multiply_adds,
         grid=grid,
         kinetics400=published(model.backbone).kinetics400,
+        imagenet=published(model.backbone).imagenet,
     )
 
 

@@ -9,8 +9,11 @@ from objabn.config import ModelConfig
 from objabn.models.backbone import Backbone
 from objabn.models.branch_network import BranchNetwork
 from objabn.models.branches import AttentionBranch
+from objabn.models.gated_network import GatedNetwork
 from objabn.models.gating import MergingGate, SingleGate
 from objabn.models.network import AttentionNetwork
+from objabn.models.saliency import SaliencyNetwork
+from objabn.models.spatio_temporal import SpatioTemporalBranch, SpatioTemporalGate
 
 
 class Sizes(NamedTuple):
@@ -35,7 +38,8 @@ def attention_branch_network(backbone: Backbone, config: ModelConfig, sizes: Siz
         blocks, channels, classes=sizes.classes, heads=config.heads, class_head=config.class_head, map_kernel=config.map_kernel
     )
     names = ("M_u",) if config.system == "abn" else object_map_names(config.heads)
-    return BranchNetwork(backbone, branch, build_gate(config, backbone.channels), config=config, map_names=names, **sizes._asdict())
+    gate, *side_gates = (build_gate(config, channels) for channels in (backbone.channels, *backbone.side_channels))
+    return BranchNetwork(backbone, branch, gate, side_gates=side_gates, config=config, map_names=names, **sizes._asdict())
 
 
 def build_gate(config: ModelConfig, channels: int) -> nn.Module:
@@ -45,7 +49,32 @@ def build_gate(config: ModelConfig, channels: int) -> nn.Module:
     return MergingGate(channels, config.heads, merge_init=config.merge_init)
 
 
+def spatio_temporal_network(backbone: Backbone, config: ModelConfig, sizes: Sizes) -> AttentionNetwork:
+    """Build ST-ABN (Mitsuhara et al. 2021)."""
+    blocks, channels = backbone.branch_blocks(config.attention_blocks, pretrained=config.attention_init == "pretrained")
+    feature_frames = -(-sizes.clip_frames // backbone.frame_stride)
+    branch = SpatioTemporalBranch(blocks, channels, classes=sizes.classes, frames=feature_frames, dropout=config.dropout)
+    gate = SpatioTemporalGate(backbone.channels, merge_init=config.merge_init, activation=config.merge_activation)
+    side_gates = [SingleGate("residual") for _ in backbone.side_channels]
+    return BranchNetwork(backbone, branch, gate, side_gates=side_gates, config=config, map_names=("M_s",), **sizes._asdict())
+
+
+def gated_network(backbone: Backbone, config: ModelConfig, sizes: Sizes) -> AttentionNetwork:
+    """Build the gated network (Yudistira et al. 2020)."""
+    return GatedNetwork(backbone, config=config, **sizes._asdict())
+
+
+def saliency_network(backbone: Backbone, config: ModelConfig, sizes: Sizes) -> AttentionNetwork:
+    """Build the saliency mask with temporal attention (Meng et al. 2019); ValueError for a backbone of several pathways."""
+    if backbone.side_channels:
+        raise ValueError(f"System saliency_lstm answers from one pathway and {config.backbone} has several; take another backbone.")
+    return SaliencyNetwork(backbone, config, **sizes._asdict())
+
+
 SYSTEMS: dict[str, Callable[[Backbone, ModelConfig, Sizes], AttentionNetwork]] = {
     "abn": attention_branch_network,
     "object_abn": attention_branch_network,
+    "st_abn": spatio_temporal_network,
+    "gated": gated_network,
+    "saliency_lstm": saliency_network,
 }

@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from objabn.models.backbone import Backbone
 
 WRAPPERS = ("model_state", "state_dict")
 PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
+COUNTER = ".num_batches_tracked"
+"""Of batch norms; files older than PyTorch 0.4.1 have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,19 +45,21 @@ class WeightsReport:
         return f"{self.tensors} tensors from {self.source}{replaced}."
 
 
-def load_weights(net: nn.Module, weights: str, *, kinetics400: str | None, classifier: str, name: str) -> WeightsReport:
-    """Load `kinetics400`, a path or `none` into a backbone.
+def load_weights(
+    net: Backbone, weights: str, *, kinetics400: str | None, classifier: str, name: str, imagenet: str | None = None
+) -> WeightsReport:
+    """Load `kinetics400`, `imagenet`, a path or `none` into a backbone.
 
-    `kinetics400` is the address of the published weights, `classifier` the layer that is replaced where the file has
-    another number of classes, `name` the backbone's name for messages. Anything else that does not fit raises ValueError.
+    `kinetics400` is the address of the published weights, `imagenet` the name of the network of timm that has them, `classifier`
+    the layer that is replaced where the file has another number of classes, `name` the backbone's name for messages. Anything
+    else that does not fit raises ValueError.
     """
     own = net.state_dict()
     classes = own[f"{classifier}.weight"].shape[0]
     if weights == "none":
         return WeightsReport(source="none", tensors=0, classes=classes, classes_in_file=None)
-    state = download(kinetics400, name) if weights == "kinetics400" else read(Path(weights))
-    source = str(kinetics400) if weights == "kinetics400" else weights
-    state = unwrap(state, source)
+    content, source = fetch(weights, kinetics400=kinetics400, imagenet=imagenet, name=name)
+    state = net.adapt_weights(unwrap(content, source))
     refuse_misfit(own, state, ignore=classifier, source=source, name=name)
     classes_in_file = state[f"{classifier}.weight"].shape[0]
     replaced = (classifier,) if classes_in_file != classes else ()
@@ -62,10 +68,22 @@ def load_weights(net: nn.Module, weights: str, *, kinetics400: str | None, class
     return WeightsReport(source=source, tensors=len(taken), classes=classes, classes_in_file=classes_in_file, replaced=replaced)
 
 
-def download(address: str | None, name: str) -> Any:
+def fetch(weights: str, *, kinetics400: str | None, imagenet: str | None, name: str) -> tuple[Any, str]:
+    """Return what `weights` means, and where it comes from; ValueError for what this backbone was never published with."""
+    if weights == "kinetics400":
+        if kinetics400 is None:
+            other = "--weights imagenet, " if imagenet else ""
+            raise ValueError(f"There are no Kinetics-400 weights of {name}; give {other}--weights PATH or --weights none.")
+        return download(kinetics400), kinetics400
+    if weights == "imagenet":
+        if imagenet is None:
+            raise ValueError(f"There are no ImageNet weights of {name}; give --weights PATH or --weights none.")
+        return download_from_timm(imagenet), f"{imagenet} of timm"
+    return read(Path(weights)), weights
+
+
+def download(address: str) -> Any:
     """Fetch published weights once and keep them in torch.hub's cache."""
-    if address is None:
-        raise ValueError(f"There are no Kinetics-400 weights of {name}; give --weights PATH or --weights none.")
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         return torch.hub.load_state_dict_from_url(address, map_location="cpu", progress=sys.stderr.isatty(), weights_only=True)
@@ -74,6 +92,19 @@ def download(address: str | None, name: str) -> Any:
         raise RuntimeError(
             f"{file} could not be downloaded from {address} ({error}); put the file into {folder}, or give --weights PATH|none."
         ) from error
+
+
+def download_from_timm(network: str) -> dict[str, Tensor]:
+    """Fetch the weights that timm has for a network, kept in the cache of the hub they come from."""
+    import timm  # noqa: PLC0415  (slow to import, and used here only)
+
+    try:
+        state: dict[str, Tensor] = timm.create_model(network, pretrained=True).state_dict()
+    except OSError as error:
+        raise RuntimeError(
+            f"timm could not download the weights of {network} ({error}); save its state dict where it can, and give --weights PATH|none."
+        ) from error
+    return state
 
 
 def read(path: Path) -> Any:
@@ -112,7 +143,8 @@ def unwrap(content: Any, source: str) -> dict[str, Tensor]:
 def refuse_misfit(own: dict[str, Tensor], state: dict[str, Tensor], *, ignore: str, source: str, name: str) -> None:
     """Raise ValueError naming what is missing, unexpected or of another shape, all but the layer `ignore` in its shape."""
     other = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape and not key.startswith(f"{ignore}.")]
-    complaints = {"missing": own.keys() - state.keys(), "unexpected": state.keys() - own.keys(), "of another shape": other}
+    missing = {key for key in own.keys() - state.keys() if not key.endswith(COUNTER)}
+    complaints = {"missing": missing, "unexpected": state.keys() - own.keys(), "of another shape": other}
     found = [f"{len(keys)} {what} ({shorten(sorted(keys))})" for what, keys in complaints.items() if keys]
     if found:
         raise ValueError(

@@ -5,16 +5,22 @@ from typing import Any
 
 from objabn.config import Config
 from objabn.training.scores import Accuracies, VideoScores, run_network
-from objabn.training.session import Session, log, save, save_best
+from objabn.training.session import Session, log, rate_of, save, save_best
 from objabn.training.state import Progress
 from objabn.types import Batch, Output
 
 
-def refuse_idle_patience(config: Config, monitor: Iterable[Batch] | None, subset: str) -> None:
-    """Raise ValueError where `patience_epochs` would wait for an accuracy that nobody measures."""
-    if config.optim.patience_epochs and (monitor is None or subset != "val" or not config.run.evaluate_epochs):
+def refuse_unmeasured(config: Config, monitor: Iterable[Batch] | None, subset: str) -> None:
+    """Raise ValueError where patience or the learning rate would wait for results that nobody measures."""
+    optim, is_measured = config.optim, monitor is not None and config.run.evaluate_epochs > 0
+    if optim.patience_epochs and not (is_measured and subset == "val"):
         raise ValueError(
-            f"optim.patience_epochs={config.optim.patience_epochs} needs a subset `val` and run.evaluate_epochs of at least 1; "
+            f"optim.patience_epochs={optim.patience_epochs} needs a subset `val` and run.evaluate_epochs of at least 1; "
+            "data.val_fraction=0.2 holds out a fifth of the training groups as `val`."
+        )
+    if optim.schedule == "plateau" and not is_measured:
+        raise ValueError(
+            "optim.schedule=plateau follows the NLL of a monitored subset and needs one, and run.evaluate_epochs of at least 1; "
             "data.val_fraction=0.2 holds out a fifth of the training groups as `val`."
         )
 
@@ -44,6 +50,8 @@ def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str, *
     """
     progress = session.state.progress
     values: dict[str, Any] = session.state.meter.epoch()
+    if session.config.optim.schedule == "plateau":
+        values["learning_rate"] = rate_of(session, progress.step - 1)
     is_best = False
     if accuracies is not None:
         values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}

@@ -9,14 +9,14 @@ import torch
 
 from objabn.config import Config
 from objabn.models.network import AttentionNetwork
-from objabn.training.epochs import finish_epoch, is_evaluation_due, measure, refuse_idle_patience
+from objabn.training.epochs import finish_epoch, is_evaluation_due, measure, refuse_unmeasured
 from objabn.training.failures import out_of_memory
 from objabn.training.logging import Logger, Record
-from objabn.training.optim import clip_gradients, learning_rate, learning_rates, set_learning_rate
+from objabn.training.optim import clip_gradients, learning_rates, set_learning_rate
 from objabn.training.parts import frozen, set_training_mode
 from objabn.training.precision import algorithms, as_float32
 from objabn.training.run_folder import is_over, start_run_folder
-from objabn.training.session import Batches, Session, check_position, is_checkpoint_due, log, open_loggers, save, start_session
+from objabn.training.session import Batches, Session, check_position, is_checkpoint_due, log, open_loggers, rate_of, save, start_session
 from objabn.training.signals import Interrupted, StopRequest
 from objabn.training.state import Progress, load_state
 from objabn.types import Batch
@@ -53,7 +53,7 @@ def fit(
     The network ends in evaluation mode, with `optim.ema` as the average. Raises Interrupted after SIGTERM or Ctrl-C,
     once the checkpoint is written.
     """
-    refuse_idle_patience(config, monitor, monitor_subset)
+    refuse_unmeasured(config, monitor, monitor_subset)
     with algorithms(deterministic=config.run.deterministic), frozen(net, config.optim.freeze) as still:
         session = start_session(net, batches, config, run_folder=run_folder, still=still)
         loader = getattr(batches, "description", {})
@@ -69,7 +69,7 @@ def fit(
         if session.state.average is not None:
             net.load_state_dict(session.state.kept.state_dict())
         net.eval()
-    return summarize(progress)
+    return summarize(progress, session.state.meter.terms)
 
 
 def train_and_close(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
@@ -117,8 +117,8 @@ def train_epoch(session: Session, batches: Batches) -> None:
     for _ in range(steps_done, progress.steps_per_epoch):
         take_step(session, islice(rest, config.optim.accumulate))
         if config.run.log_steps and progress.step % config.run.log_steps == 0:
-            rate = learning_rate(config.optim, progress.step - 1, steps_per_epoch=progress.steps_per_epoch)
-            log(session, "step", {**learning_rates(config.optim, rate), **session.state.meter.interval()})
+            rates = learning_rates(config.optim, rate_of(session, progress.step - 1))
+            log(session, "step", {**rates, **session.state.meter.interval()})
         session.stop.raise_if_received()
         if is_checkpoint_due(session):
             save(session)
@@ -132,7 +132,7 @@ def take_step(session: Session, batches: Iterator[Batch]) -> None:
     Each of them has its own mask term, a mean over its own valid frames.
     """
     state, config = session.state, session.config.optim
-    set_learning_rate(state.optimizer, learning_rate(config, state.progress.step, steps_per_epoch=state.progress.steps_per_epoch))
+    set_learning_rate(state.optimizer, rate_of(session, state.progress.step))
     count = 0
     for batch in state.meter.timed(batches):
         on_device = batch.to(session.precision.device)
@@ -163,8 +163,8 @@ def exhaust(batches: Iterator[Batch]) -> None:
         continue
 
 
-def summarize(progress: Progress) -> FitResult:
-    """Return what the run came to."""
+def summarize(progress: Progress, terms: tuple[str, ...]) -> FitResult:
+    """Return what the run came to; `terms` are the losses that were measured."""
     last = progress.history[-1]
-    losses = {name: last[name] for name in ("loss", "perception", "branch", "mask", "pc")}
+    losses = {name: last[name] for name in ("loss", *terms) if name != "total"}
     return FitResult(progress.epoch, progress.step, progress.seconds, losses, progress.history)

@@ -13,8 +13,10 @@ from objabn.types import Batch
 class Meter:
     """Sums of losses and right answers over an epoch, read only when asked, so that no step waits for the device."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.names = (*Losses._fields, "correct", "clips", "batches", "seconds", "wait_seconds")
+    def __init__(self, device: torch.device, terms: tuple[str, ...]) -> None:
+        """Measure on this device; `terms` are the losses to be summed, by their names in `Losses`."""
+        self.terms = terms
+        self.names = (*terms, "correct", "clips", "batches", "seconds", "wait_seconds")
         self.sums = torch.zeros(len(self.names) - 2, dtype=torch.float64, device=device)
         self.times = torch.zeros(2, dtype=torch.float64)
         self.read = torch.zeros(len(self.names), dtype=torch.float64)
@@ -37,7 +39,7 @@ class Meter:
             correct = (logits_BK.argmax(1) == label_B).sum()
             # new_full fills on the device; a tensor made of Python numbers would have to be copied there.
             counts = (correct, correct.new_full((), len(label_B)), correct.new_full((), 1))
-            self.sums += torch.stack([*losses, *counts]).double()
+            self.sums += torch.stack([*(getattr(losses, name) for name in self.terms), *counts]).double()
 
     def start_clock(self) -> None:
         """Begin to count time; what passed since it was stopped is no training."""
@@ -71,7 +73,7 @@ class Meter:
         """Return each loss per batch, accuracy and loader wait in percent, and clips a second."""
         values = dict(zip(self.names, sums.tolist(), strict=True))
         clips, seconds = max(values["clips"], 1), max(values["seconds"], 1e-9)
-        losses = {name: values[name] / max(values["batches"], 1) for name in Losses._fields}
+        losses = {name: values[name] / max(values["batches"], 1) for name in self.terms}
         return {
             "loss": losses.pop("total"),
             **losses,

@@ -1,6 +1,7 @@
 """How the weights move: parameter groups, optimisers, and the learning rate as a pure function of the step."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,13 +12,16 @@ from objabn.config import OptimConfig
 from objabn.models.network import AttentionNetwork
 from objabn.training.parts import part_of
 
+PLATEAU_THRESHOLD = 1e-4
+"""Part of the lowest NLL by which another one must be lower."""
+
 
 def build_optimizer(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> Optimizer:
     """Return the optimiser over the network and the objective's prototypes; CUDA parameters take the fused kernels."""
     groups = parameter_groups(net, objective, config)
     is_fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
     if config.name == "sgd":
-        return SGD(groups, lr=config.lr, momentum=config.momentum, fused=is_fused)
+        return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=is_fused)
     kind = {"adam": Adam, "adamw": AdamW}[config.name]
     return kind(groups, lr=config.lr, fused=is_fused)
 
@@ -50,11 +54,12 @@ def rate_factor(config: OptimConfig, part: str) -> float:
     return factors.get(part, 1.0)
 
 
-def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int) -> float:
+def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int, history: Iterable[dict[str, Any]] = ()) -> float:
     """Return the learning rate of a step counted from 0: a linear warm-up to `lr`, then the schedule.
 
     The first step of the warm-up takes lr / warm-up steps, its last one lr. The cosine falls from lr after the warm-up
     towards 0, which the step after the last one would have. `step` counts its epochs from the start of the run.
+    `plateau` follows from the records of the epochs before, `history`.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
@@ -65,7 +70,27 @@ def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int) -> fl
     if config.schedule == "step":
         passed = sum(step >= epoch * steps_per_epoch for epoch in config.step_epochs)
         return config.lr * config.step_factor**passed
+    if config.schedule == "plateau":
+        return config.lr * config.step_factor ** plateaus(history, config.plateau_epochs)
     return config.lr
+
+
+def plateaus(history: Iterable[dict[str, Any]], patience_epochs: int) -> int:
+    """Return how often more than `patience_epochs` epochs in a row had no lower NLL on the monitored subset, as their records tell.
+
+    The rules are those of PyTorch's ReduceLROnPlateau: lower is lower by a ten-thousandth, and after a plateau the
+    epochs are counted from 0. Whatever the records hold is known again when a run is resumed.
+    """
+    best, begin, count = math.inf, 0, 0
+    for record in history:
+        nll = next((value for name, value in record.items() if name.endswith("_nll")), None)
+        if nll is None:
+            continue
+        if nll < best * (1 - PLATEAU_THRESHOLD):
+            best, begin = nll, record["epoch"]
+        elif record["epoch"] - begin > patience_epochs:
+            begin, count = record["epoch"], count + 1
+    return count
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

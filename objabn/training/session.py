@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from objabn.checkpoint import write_checkpoint
 from objabn.config import Config
+from objabn.models.branch_network import BehindStem, BranchNetwork
 from objabn.models.finetuning import ARCHITECTURE
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
@@ -22,7 +23,7 @@ from objabn.training.average import WeightAverage
 from objabn.training.failures import not_finite
 from objabn.training.logging import JsonLines, Logger, Record, Screen
 from objabn.training.meter import Meter
-from objabn.training.optim import build_optimizer
+from objabn.training.optim import build_optimizer, learning_rate
 from objabn.training.precision import Precision, compiled, resolve_precision
 from objabn.training.signals import StopRequest
 from objabn.training.state import Progress, TrainingState, save_state
@@ -82,19 +83,24 @@ def start_session(
         objective=objective,
         optimizer=build_optimizer(net, objective, config.optim),
         scaler=precision.scaler(),
-        meter=Meter(precision.device),
+        meter=Meter(precision.device, objective.logged_terms),
         progress=Progress(steps_per_epoch=count_steps(batches, config)),
     )
-    forward = compiled(net, config.run.compile, precision.device)
+    forward = compiled(entrance(net, config), config.run.compile, precision.device)
     return Session(
         config=config,
         precision=precision,
         forward=forward,
-        kept_forward=forward if average is None else compiled(average.net, config.run.compile, precision.device),
+        kept_forward=forward if average is None else compiled(entrance(average.net, config), config.run.compile, precision.device),
         still=still,
         state=state,
         run_folder=run_folder,
     )
+
+
+def entrance(net: AttentionNetwork, config: Config) -> nn.Module:
+    """Return what is called with the clips of a batch: the network, or with `run.cache_features` what of it is behind the stem."""
+    return BehindStem(net) if config.run.cache_features != "off" and isinstance(net, BranchNetwork) else net
 
 
 def refuse_other_network(net: AttentionNetwork, config: Config) -> None:
@@ -166,6 +172,12 @@ def log(session: Session, event: str, values: Record) -> Record:
     for logger in session.loggers:
         logger.log(record)
     return record
+
+
+def rate_of(session: Session, step: int) -> float:
+    """Return the learning rate of a step of the epoch under way."""
+    progress = session.state.progress
+    return learning_rate(session.config.optim, step, steps_per_epoch=progress.steps_per_epoch, history=progress.history)
 
 
 def is_checkpoint_due(session: Session) -> bool:
