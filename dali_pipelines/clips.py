@@ -59,17 +59,22 @@ def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, pla
         ndim=[1, 2, 1, 1, 1, 1][:count],
     )
     encoded, bits, size_YX, roi_start, roi_end = inputs[:5]
-    decode_device = "mixed" if place == "gpu" else "cpu"
-    if store == "frames":
-        pixels = fn.decoders.image(encoded, device=decode_device, output_type=types.RGB)
-    else:
-        pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[5])
+    pixels = decode(encoded, None if store == "frames" else inputs[5], store=store, place=place)
     if place == "hybrid":
         pixels = pixels.gpu()
     mask = unpack(bits if place == "cpu" else bits.gpu(), size_YX, frames=None if store == "frames" else clip_frames)
     region = {"roi_start": roi_start, "roi_end": roi_end, "size": (crop_size, crop_size), "antialias": False}
     clip = fn.resize(pixels, interp_type=types.INTERP_LINEAR, **region)
     return clip, fn.resize(mask, interp_type=types.INTERP_NN, **region)
+
+
+def decode(encoded: Any, frames: Any, *, store: str, place: Place) -> Any:
+    """Decode pictures, or `frames` of pieces of video: ([T,] Y, X, 3) RGB at the size they were packed in."""
+    device = "mixed" if place == "gpu" else "cpu"
+    if store == "frames":
+        # On a GPU chroma would otherwise be repeated, and colours differ by several grey levels from those of the CPU and the reader.
+        return fn.decoders.image(encoded, device=device, output_type=types.RGB, jpeg_fancy_upsampling=True)
+    return fn.decoders.video(encoded, device=device, frames=frames)
 
 
 def unpack(bits: Any, size_YX: Any, *, frames: int | None) -> Any:
