@@ -2,8 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= cuda13,masks,dev
+# BENCH=1 installs the libraries that `objabn bench` compares with, too.
+ifeq ($(BENCH),1)
+override EXTRAS := $(EXTRAS),bench
+endif
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.objabn-setup
+# What is installed is part of the name, so that asking for more installs more.
+comma  := ,
+STAMP  := $(VENV)/.objabn-setup-$(subst $(comma),-,$(EXTRAS))
 
 .PHONY: setup demo test test-all lint clean
 

@@ -1,117 +1,147 @@
 """Loaders beside each other: the same clips, masks and crops, as batches ready for training.
 
 Ours read packed datasets, the peers the original videos as most projects do. Every loader is built once and then runs on, epoch after
-epoch, as in a training. All of them prepare batches ahead, so the one whose turn has ended still works for a moment while the
-next is timed, and a loader whose turn begins has batches lying ready. Both are bounded: each prepares a fixed number ahead,
-and as many are taken, untimed, before its clock starts. What is left of the disturbance falls on both neighbours alike,
-since every second round goes backwards.
+epoch, as in a training. All of them prepare a fixed number of batches ahead, so the one whose turn has ended still works for a moment,
+and a loader whose turn begins has batches lying ready. Before a clock starts, the first is waited for until nobody works, and
+the second are taken, untimed. Every second round goes backwards. The decoders alone and the training step, which bound the loaders,
+take their turns as they do.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.peers import PEERS, REFERENCE, why_absent
-from benchmarks.replay import Replay, is_frame_exact
-from benchmarks.result import Row, Timings, measure, timings_row
+import torch
+
+from benchmarks.contestants import PLACES, Contestant, dali_name, dali_peers, decoding_peers, our_contestants, packing
+from benchmarks.peers import PEERS, REFERENCE
+from benchmarks.replay import Replay
+from benchmarks.result import Row, Timings, Unit, cpu_time, measure, timings_row
 from objabn.config import Config
 from objabn.data.dataset import PackedDataset
-from objabn.data.reader import reader
-from objabn.settings import override
-from objabn.types import Batch
 
-PLACES = {"cpu": "on the CPU", "hybrid": "on the CPU and the GPU", "gpu": "on the GPU"}
+GLANCE_SECONDS = 0.1
+IDLE_SHARE = 0.2
+"""Of a core; the time of children is told to a hundredth of a second only, a tenth of a glance."""
 
-EXACT_CLIPS = 24
-"""Clips of each loader that are looked at for wrong frames."""
+RATE_AND_COST: dict[Unit, float] = {"clips/s": 1.0, "CPU-ms/clip": 1.0}
 
 
-class Contestant(NamedTuple):
-    """A loader that runs for ever."""
+class Pair(NamedTuple):
+    """Two contestants that are compared."""
 
-    batches: Iterator[Any]
-    ahead: int
-    """Batches it prepares before it is asked for them."""
-    is_exact: bool
+    ours: str
+    peer: str
+    per_clip: dict[Unit, float]
+    """What is told of them: each unit, and how many of its things a clip is."""
 
 
-def run(datasets: Sequence[PackedDataset], config: Config, videos: Path, *, batches: int = 4, repeats: int = 5) -> list[Row]:
-    """Return clips per second and processor time per clip of each of our loaders beside PyAV, and of our fastest beside every peer.
+def run(
+    datasets: Sequence[PackedDataset], config: Config, videos: Path, *, batches: int = 4, repeats: int = 5, has_step: bool | None = None
+) -> list[Row]:
+    """Return how fast each of our loaders is beside PyAV and beside its decoders alone, and our fastest beside every peer.
 
     `datasets` are packings of one and the same `videos`. `batches` is the least that is timed at once; worker processes
-    finish theirs together, so whole rounds of them are taken.
+    finish theirs together, so whole rounds of them are taken. `has_step` adds the training step that the fastest loader must feed;
+    by itself it does so on a GPU only, since elsewhere a step takes longer than all the rest.
     """
+    with tempfile.TemporaryDirectory() as mask_folder:
+        return run_in(Path(mask_folder), datasets, config, videos, batches, repeats, has_step)
+
+
+def run_in(
+    mask_folder: Path, datasets: Sequence[PackedDataset], config: Config, videos: Path, batches: int, repeats: int, has_step: bool | None
+) -> list[Row]:
+    """Do what `run` says; `mask_folder` must outlive what is started here."""
     reference = Replay(datasets[0], config, videos, PEERS[REFERENCE].decode)
+    # First, since worker processes are forked, and DALI and CUDA start threads, whose locks a fork would copy as they stand.
+    peers = decoding_peers(datasets[0], config, videos, reference)
     ours = {name: contestant for dataset in datasets for name, contestant in our_contestants(dataset, config, reference).items()}
-    peers = peer_contestants(datasets[0], config, videos, reference)
-    everyone = ours | peers
+    peers |= dali_peers(datasets[0], config, videos, mask_folder, reference)
+    decoders, decoder_pairs = decoders_alone(datasets, config, ours)
+    steps = training_step(config) if has_step or (has_step is None and torch.cuda.is_available()) else {}
+    everyone = ours | peers | decoders | steps
     count = -(-batches // reference.ahead) * reference.ahead
     timings = measure(
         {name: partial(take, contestant.batches, count) for name, contestant in everyone.items()},
         repeats=repeats,
-        prepare=lambda name: take(everyone[name].batches, everyone[name].ahead),
+        prepare=lambda name: make_ready(everyone[name]),
     )
     fastest = min(ours, key=timings.median)
-    pairs = [(name, REFERENCE) for name in ours] + [(fastest, peer) for peer in peers if peer != REFERENCE]
+    judge = f"{REFERENCE}, originals"
+    pairs = [
+        *(Pair(name, judge, RATE_AND_COST) for name in ours),
+        *(Pair(fastest, peer, RATE_AND_COST) for peer in peers if peer != judge),
+        *decoder_pairs,
+        *(Pair(fastest, name, {"clips/s": 1.0}) for name in steps),
+    ]
     case = f"{config.data.clip_frames} frames, {config.data.crop_size} px, with masks"
-    return [row for pair in pairs for row in pair_rows(pair, everyone, timings, case, items=count * config.optim.batch)]
+    return [row for pair in pairs for row in pair_rows(pair, everyone, timings, case, clips=count * config.optim.batch)]
 
 
-def pair_rows(names: tuple[str, str], everyone: dict[str, Contestant], timings: Timings, case: str, *, items: int) -> list[Row]:
-    """Return the rate and the processor time of one of ours beside one peer."""
-    ours, peer = names
-    rate = timings_row(
-        "loader", f"{ours}: {case}", timings, ours=ours, peer=peer, peer_name=f"{peer}, originals", items=items, unit="clips/s"
-    )
+def pair_rows(pair: Pair, everyone: dict[str, Contestant], timings: Timings, case: str, *, clips: int) -> list[Row]:
+    """Return one row for each unit of a pair; `clips` is how many are delivered in one timed turn."""
     work = Timings(timings.cpu_seconds, timings.cpu_seconds)
-    cost = timings_row("loader", rate.case, work, ours=ours, peer=peer, peer_name=rate.peer_name, items=items, unit="CPU-ms/clip")
-    return [replace(row, frame_exact=everyone[ours].is_exact, peer_exact=everyone[peer].is_exact, source="packed") for row in (rate, cost)]
+    rows = [
+        timings_row(
+            "loader",
+            f"{pair.ours}: {case}",
+            work if unit == "CPU-ms/clip" else timings,
+            ours=pair.ours,
+            peer=pair.peer,
+            peer_name=pair.peer,
+            items=round(clips * per_clip),
+            unit=unit,
+        )
+        for unit, per_clip in pair.per_clip.items()
+    ]
+    exact, peer_exact = everyone[pair.ours].is_exact, everyone[pair.peer].is_exact
+    return [replace(row, frame_exact=exact, peer_exact=peer_exact, source="packed") for row in rows]
 
 
-def our_contestants(dataset: PackedDataset, config: Config, reference: Replay) -> dict[str, Contestant]:
-    """Return each way of ours to read this dataset that this machine has."""
-    loaders: dict[str, Iterable[Batch]] = {f"reader, {packing(dataset)}": reader(dataset, config)}
-    try:
-        from dali_pipelines import loader  # noqa: PLC0415  (DALI is an extra)
-    except ImportError:
-        return contest(loaders, config, reference)
-    for place, words in PLACES.items():
-        try:
-            loaders[f"DALI {words}, {packing(dataset)}"] = loader(dataset, override(config, f"data.decode={place}"))
-        except RuntimeError:
-            continue  # this machine or this store does not have the place
-    return contest(loaders, config, reference)
+def decoders_alone(
+    datasets: Sequence[PackedDataset], config: Config, ours: dict[str, Contestant]
+) -> tuple[dict[str, Contestant], list[Pair]]:
+    """Start what bounds each of our graphs from above, and return with which of them each is compared."""
+    found: dict[str, Contestant] = {}
+    pairs = []
+    for dataset, place in ((dataset, place) for dataset in datasets for place in PLACES if dali_name(dataset, place) in ours):
+        from benchmarks.ceilings import decoder_alone  # noqa: PLC0415  (DALI is an extra)
+
+        name = f"decoder alone {PLACES['gpu' if place == 'gpu' else 'cpu']}, {packing(dataset)}"
+        ceiling = decoder_alone(dataset, config, place)
+        found.setdefault(name, ceiling.contestant)
+        pairs.append(Pair(dali_name(dataset, place), name, {"clips/s": 1.0, "frames/s": ceiling.pictures_per_clip}))
+    return found, pairs
 
 
-def packing(dataset: PackedDataset) -> str:
-    """Return how a dataset is packed, in a word."""
-    return str(dataset.manifest.get("codec", dataset.store)) if dataset.store == "video" else "JPEG"
+def training_step(config: Config) -> dict[str, Contestant]:
+    """Start what bounds every loader from below: the step that it must feed, and had better feed twice over."""
+    from benchmarks.step import training_steps  # noqa: PLC0415  (X3D takes a while to import)
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {f"training step, X3D-M Object-ABN, batch {config.optim.batch}, {device}": Contestant(training_steps(config, device), 0, None)}
 
 
-def contest(loaders: dict[str, Iterable[Batch]], config: Config, reference: Replay) -> dict[str, Contestant]:
-    """Start loaders of ours and look at the frames of their first batches."""
-    found = {}
-    for name, loader in loaders.items():
-        stream = chain.from_iterable(repeat(loader))  # epoch after epoch
-        looked_at = islice((clip for batch in stream for clip in batch.clip), min(EXACT_CLIPS, len(reference)))
-        found[name] = Contestant(stream, config.data.prefetch, is_frame_exact(list(looked_at), reference))
-    return found
+def make_ready(contestant: Contestant) -> None:
+    """Wait until whoever was timed before has filled its queue, then take what lies ready."""
+    settle()
+    take(contestant.batches, contestant.ahead)
 
 
-def peer_contestants(dataset: PackedDataset, config: Config, videos: Path, reference: Replay) -> dict[str, Contestant]:
-    """Start every peer that can read these videos here, and say why another cannot."""
-    found = {}
-    for name, peer in PEERS.items():
-        if reason := why_absent(peer, videos / dataset.index.name(int(reference.plan.video[0]))):
-            print(f"{name} is left out: {reason}.")
-            continue
-        replay = Replay(dataset, config, videos, peer.decode)
-        clips = (replay.read(position)[0] for position in range(min(EXACT_CLIPS, len(replay))))
-        found[name] = Contestant(iter(replay.loader()), replay.ahead, is_frame_exact(clips, reference))
-    return found
+def settle(*, longest: float = 10.0) -> None:
+    """Wait until this process and its children have stopped computing, for so many seconds at most."""
+    end = time.monotonic() + longest
+    before, now = -math.inf, cpu_time()
+    while now - before > IDLE_SHARE * GLANCE_SECONDS and time.monotonic() < end:
+        time.sleep(GLANCE_SECONDS)
+        before, now = now, cpu_time()
 
 
 def take(stream: Iterator[Any], count: int) -> None:

@@ -1,12 +1,15 @@
-"""How others get frames out of an original video: each a function with its own documented best settings for worker processes."""
+"""How others get frames out of an original video: each a function with its own documented best settings for many workers."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.replay import Decode
 
@@ -19,6 +22,8 @@ class Peer(NamedTuple):
 
     decode: Decode
     package: str
+    device: str = "cpu"
+    """Where it decodes and leaves the frames."""
 
 
 def pyav(path: Path, frames: NDArray[np.int64], _fps: float) -> NDArray[np.uint8]:
@@ -52,12 +57,19 @@ def opencv(path: Path, frames: NDArray[np.int64], _fps: float) -> NDArray[np.uin
     return np.stack([kept[min(number, last)] for number in frames.tolist()])
 
 
-def torchcodec(path: Path, frames: NDArray[np.int64], _fps: float) -> NDArray[np.uint8]:
-    """Ask for the frames by number, in the exact seek mode, with one thread."""
-    from torchcodec.decoders import VideoDecoder  # noqa: PLC0415
+def torchcodec(path: Path, frames: NDArray[np.int64], _fps: float, *, device: str = "cpu") -> Tensor:
+    """Ask for the frames by number, in the exact seek mode, with one thread; RuntimeError where a GPU leaves the work to the CPU.
 
-    decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
-    return np.asarray(decoder.get_frames_at(indices=np.minimum(frames, len(decoder) - 1).tolist()).data.numpy())
+    The backend for GPUs named `beta` is the one its documentation recommends, and the only one since torchcodec 0.17.
+    """
+    from torchcodec.decoders import VideoDecoder, set_cuda_backend  # noqa: PLC0415
+
+    with set_cuda_backend("beta"):
+        decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1, device=device)
+    if decoder.cpu_fallback:
+        raise RuntimeError(f"it would decode on the CPU instead: {decoder.cpu_fallback}")
+    pixels: Tensor = decoder.get_frames_at(indices=np.minimum(frames, len(decoder) - 1).tolist()).data
+    return pixels
 
 
 def decord(path: Path, frames: NDArray[np.int64], _fps: float) -> NDArray[np.uint8]:
@@ -96,11 +108,15 @@ PEERS: dict[str, Peer] = {
     "decord": Peer(decord, "decord"),
     "SPDL": Peer(spdl, "spdl.io"),
     "pytorchvideo": Peer(pytorchvideo, "pytorchvideo.data.encoded_video"),
+    # Last, since worker processes are better forked before CUDA is started.
+    "torchcodec on the GPU": Peer(partial(torchcodec, device="cuda"), "torchcodec.decoders", device="cuda"),
 }
 
 
 def why_absent(peer: Peer, path: Path) -> str:
     """Return why a peer cannot read a video here, in a few words, or nothing where it can."""
+    if peer.device == "cuda" and not torch.cuda.is_available():
+        return "torch sees no GPU"
     try:
         importlib.import_module(peer.package)
         peer.decode(path, np.arange(2), 25.0)

@@ -1,6 +1,6 @@
 """A whole training step of Object-ABN beside one of the plain X3D-M it is built on: what the maps cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import objabn
 from benchmarks.result import Row, measure, timings_row
-from objabn.config import LossConfig
+from objabn.config import Config, LossConfig
 from objabn.models.network import AttentionNetwork
 from objabn.models.x3d import create_x3d  # pytorchvideo's own, imported there without its warnings
 from objabn.objective import build_objective
@@ -51,6 +51,15 @@ def run(
         for name in ways
         if not name.startswith("peer")
     ]
+
+
+def training_steps(config: Config, device: str) -> Iterator[None]:
+    """Train without end on one batch of noise, of the size that a run of `config` trains with; compiled on a GPU."""
+    batch = random_batch(config.optim.batch, config.data.clip_frames, config.data.crop_size, device)
+    step = object_step(config.model.heads, batch, is_compiled=device.startswith("cuda"))
+    while True:
+        step()
+        yield
 
 
 def random_batch(clips: int, frames: int, size: int, device: str) -> Batch:

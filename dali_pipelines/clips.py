@@ -32,7 +32,8 @@ def build_graph(
     """Build the pipeline that calls `source` for each batch.
 
     It gives encoded bytes, mask bits (frames, bytes), height and width of the packed frames, start and end of the region of
-    interest, for videos frame numbers, and with `has_colours` matrix and offset of the colours. Outputs are uint8: pixels (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
+    interest, for videos frame numbers, and with `has_colours` matrix and offset of the colours. Outputs are uint8: pixels
+    (samples, [T,] Y, X, 3) and mask (samples, [T,] Y, X, 1).
     """
     pipeline = clip_graph(
         source,
@@ -59,11 +60,7 @@ def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, pla
     dtypes, ndims = map(list, zip(*kinds, strict=True))
     inputs = fn.external_source(source=source, num_outputs=len(kinds), dtype=dtypes, ndim=ndims)
     encoded, bits, size_YX, roi_start, roi_end = inputs[:5]
-    decode_device = "mixed" if place == "gpu" else "cpu"
-    if store == "frames":
-        pixels = fn.decoders.image(encoded, device=decode_device, output_type=types.RGB)
-    else:
-        pixels = fn.decoders.video(encoded, device=decode_device, frames=inputs[5])
+    pixels = decode(encoded, None if store == "frames" else inputs[5], store=store, place=place)
     if place == "hybrid":
         pixels = pixels.gpu()
     mask = unpack(bits if place == "cpu" else bits.gpu(), size_YX, frames=None if store == "frames" else clip_frames)
@@ -72,6 +69,15 @@ def clip_graph(source: Source, store: str, clip_frames: int, crop_size: int, pla
     if has_colours:
         clip = fn.coord_transform(clip, M=inputs[-2], T=inputs[-1], dtype=types.UINT8)
     return clip, fn.resize(mask, interp_type=types.INTERP_NN, **region)
+
+
+def decode(encoded: Any, frames: Any, *, store: str, place: Place) -> Any:
+    """Decode pictures, or `frames` of pieces of video: ([T,] Y, X, 3) RGB at the size they were packed in."""
+    device = "mixed" if place == "gpu" else "cpu"
+    if store == "frames":
+        # On a GPU chroma would otherwise be repeated, and colours differ by several grey levels from those of the CPU and the reader.
+        return fn.decoders.image(encoded, device=device, output_type=types.RGB, jpeg_fancy_upsampling=True)
+    return fn.decoders.video(encoded, device=device, frames=frames)
 
 
 def unpack(bits: Any, size_YX: Any, *, frames: int | None) -> Any:

@@ -17,7 +17,7 @@ from objabn.data.batching import make_batch
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import ClipLoader, Rows, Schedule
-from objabn.machine import available_cores
+from objabn.machine import thread_count
 from objabn.types import Batch
 
 
@@ -106,7 +106,7 @@ class DaliLoader(ClipLoader):
             crop_size=data.crop_size,
             place=self.choice.place,
             device_id=self.device_id,
-            threads=data.threads or available_cores(),
+            threads=thread_count(data.threads),
             prefetch=data.prefetch,
             has_colours=self.schedule.has_colours,
         )

@@ -10,6 +10,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def thread_count(asked: int = 0) -> int:
+    """Return how many threads a pool of this process takes: as many as asked for, or with 0 this rank's share of the cores.
+
+    torchrun tells by LOCAL_WORLD_SIZE how many ranks one machine has, which share its cores. A launcher that binds each rank to cores
+    of its own should be told the number of threads instead.
+    """
+    return asked or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def cpu_name() -> str:
     """Return the processor's name as the system tells it."""
     listing = Path("/proc/cpuinfo")

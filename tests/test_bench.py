@@ -5,21 +5,16 @@ import multiprocessing
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from benchmarks import core, loader, scale, step
-from benchmarks.peers import PEERS, REFERENCE, Peer, why_absent
-from benchmarks.replay import Replay, is_frame_exact
+from benchmarks import core, scale, step
 from benchmarks.result import Row, cpu_time, measure, report
 from objabn.data.dataset import PackedDataset
 from objabn.data.demo import make_demo
-from objabn.data.reader import reader
 from objabn.recipes import recipe
 
 
@@ -88,46 +83,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
     return make_demo(tmp_path_factory.mktemp("bench") / "demo", train=8, test=4, size=96, frames=24)
 
 
-def test_loader_rows(dataset: PackedDataset) -> None:
-    config = recipe("demo")
-    config = replace(config, optim=replace(config.optim, batch=2), data=replace(config.data, threads=1))
-    rows = loader.run([dataset], config, dataset.root / "videos", batches=2, repeats=1)
-    assert [row.case.partition(",")[0] for row in rows[:2]] == ["reader"] * 2
-    assert {row.case.partition(",")[0] for row in rows} <= {"reader", "DALI on the CPU", "DALI on the CPU and the GPU", "DALI on the GPU"}
-    assert {"PyAV, originals", "OpenCV, originals"} <= {row.peer_name for row in rows}
-    for rate, cost in zip(rows[::2], rows[1::2], strict=True):
-        assert_compared(rate, suite="loader", unit="clips/s", repeats=1)
-        assert_compared(cost, suite="loader", unit="CPU-ms/clip", repeats=1)
-        assert (rate.frame_exact, rate.source) == (cost.frame_exact, cost.source) == (True, "packed")
-        assert rate.peer_exact or rate.peer_name.startswith("pytorchvideo")
-
-
 def test_scale_rows(dataset: PackedDataset) -> None:
     rows = scale.run(dataset, recipe("demo").data, counts=(5, 70), repeats=2)
     steps = ["open the index", "plan an epoch", "read 64 clips with masks"]
     assert [row.case for row in rows] == [f"{count} videos: {step}" for count in (5, 70) for step in steps]
     assert all(row.suite == "scale" and row.unit == "ms" and row.ours > 0 and row.peer is None for row in rows)
-
-
-def test_a_batch_of_other_frames_is_not_exact(dataset: PackedDataset) -> None:
-    config = recipe("demo")
-    config = replace(config, optim=replace(config.optim, batch=2))
-    reference = Replay(dataset, config, dataset.root / "videos", PEERS[REFERENCE].decode)
-    assert is_frame_exact(next(iter(reader(dataset, config))).clip, reference)
-    assert not is_frame_exact([reference.read(position, 1)[0] for position in range(2)], reference)
-
-
-def test_every_peer_that_is_here_gives_the_frames_asked_for(dataset: PackedDataset) -> None:
-    path, frames = dataset.root / "videos" / dataset.index.name(0), np.array([2, 5, 5, 9])
-    expected = PEERS[REFERENCE].decode(path, frames, 25.0)
-    for name, peer in PEERS.items():
-        if why_absent(peer, path) == "" and name != "pytorchvideo":  # which takes frames by time and repeats none
-            assert np.abs(peer.decode(path, frames, 25.0).astype(int) - expected).mean() < 3, name
-
-
-def test_a_peer_that_is_not_here_says_so(tmp_path: Path) -> None:
-    assert "pip install objabn[bench]" in why_absent(Peer(PEERS[REFERENCE].decode, "no_such_package"), tmp_path)
-    assert "No such file" in why_absent(PEERS[REFERENCE], tmp_path / "absent.avi")
 
 
 def test_processor_time_counts_the_children() -> None:

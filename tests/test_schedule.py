@@ -1,10 +1,13 @@
 """Batches over ranks and epochs: complete, disjoint, resumable."""
 
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from objabn.config import Config, DataConfig, OptimConfig
 from objabn.data.schedule import Schedule
@@ -25,22 +28,52 @@ def config_of(batch: int, accumulate: int = 1) -> Config:
     return Config(optim=OptimConfig(batch=batch, accumulate=accumulate))
 
 
-@pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (2, 2), (4, 1)])
-def test_ranks_share_no_sample_and_leave_none_out(world: int, accumulate: int) -> None:
-    config = config_of(8, accumulate)
-    ranks = [Schedule(dataset_of(43), config, subset="train", rank=rank, world=world) for rank in range(world)]
-    steps = ranks[0].steps_per_epoch
-    assert steps == 5 * accumulate, "43 videos make 5 full batches of 8"
-    seen = np.concatenate([schedule.clips_of(step).video for step in range(steps) for schedule in ranks])
-    assert len(seen) == len(set(seen)) == 40
+@settings(deadline=None, max_examples=60)
+@given(
+    world=st.integers(1, 4),
+    accumulate=st.integers(1, 3),
+    clips=st.integers(1, 3),
+    batches=st.integers(1, 4),
+    more=st.integers(0, 35),
+    epoch=st.integers(0, 2),
+)
+def test_an_epoch_is_divided_among_ranks(world: int, accumulate: int, clips: int, batches: int, more: int, epoch: int) -> None:
+    """Batches are full, no video comes twice, and none of it depends on the number of ranks."""
+    batch = world * accumulate * clips
+    config, dataset = config_of(batch, accumulate), dataset_of(batches * batch + more % batch)
+    alone = Schedule(dataset, config, subset="train")
+    ranks = [Schedule(dataset, config, subset="train", rank=rank, world=world) for rank in range(world)]
+    steps = alone.steps_per_epoch
+    assert {schedule.steps_per_epoch for schedule in ranks} == {steps} == {batches * accumulate}
+    joined = []
+    for step in range(epoch * steps, (epoch + 1) * steps):
+        parts = [schedule.clips_of(step).video for schedule in ranks]
+        assert [len(part) for part in parts] == [clips] * world
+        assert np.array_equal(np.concatenate(parts), alone.clips_of(step).video)
+        assert all(schedule.step_at(step * clips * world) == step for schedule in ranks)
+        joined += parts
+    seen = np.concatenate(joined).tolist()
+    assert len(set(seen)) == len(seen) == batches * batch
 
 
-def test_global_batches_do_not_depend_on_the_number_of_ranks() -> None:
-    one = Schedule(dataset_of(40), config_of(8), subset="train")
-    two = [Schedule(dataset_of(40), config_of(8), subset="train", rank=rank, world=2) for rank in (0, 1)]
-    for step in (0, 3, 7):
-        joined = np.concatenate([schedule.clips_of(step).video for schedule in two])
-        assert np.array_equal(one.clips_of(step).video, joined)
+@settings(deadline=None, max_examples=60)
+@given(
+    world=st.integers(1, 4),
+    accumulate=st.integers(1, 2),
+    clips=st.integers(1, 3),
+    videos=st.integers(1, 20),
+    views=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)
+def test_evaluation_counts_each_view_of_each_video_once(
+    world: int, accumulate: int, clips: int, videos: int, views: tuple[int, int]
+) -> None:
+    config = replace(config_of(world * accumulate * clips, accumulate), data=DataConfig(views=views))
+    ranks = [Schedule(dataset_of(videos), config, subset="test", rank=rank, world=world) for rank in range(world)]
+    plans = [schedule.clips_of(step) for step in range(ranks[0].steps_per_epoch) for schedule in ranks]
+    assert {len(plan.video) for plan in plans} == {clips}, "every batch is full"
+    seen = [(video, view) for plan in plans for video, view in zip(plan.video[plan.present], plan.view[plan.present], strict=True)]
+    assert seen == list(product(range(videos), range(views[0] * views[1])))
+    assert len(plans) * clips - len(seen) < world * clips, "no batch is nothing but padding"
 
 
 def test_the_remainder_left_out_differs_between_epochs() -> None:
@@ -61,23 +94,15 @@ def test_steps_can_be_asked_for_in_any_order() -> None:
     assert np.array_equal(resumed.clips_of(2).video, videos[2])
 
 
-def test_evaluation_counts_each_video_once() -> None:
-    ranks = [Schedule(dataset_of(43), config_of(8), subset="test", rank=rank, world=2) for rank in (0, 1)]
-    plans = [schedule.clips_of(step) for step in range(ranks[0].steps_per_epoch) for schedule in ranks]
-    present = np.concatenate([plan.video[plan.present] for plan in plans])
-    assert sorted(present) == list(range(43))
-    assert all(len(plan.video) == 4 for plan in plans), "every batch is full"
-
-
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_evaluation_counts_each_view_of_each_video_once(world: int) -> None:
+def test_ranks_by_hand() -> None:
+    train = [Schedule(dataset_of(43), config_of(8, 2), subset="train", rank=rank, world=2) for rank in (0, 1)]
+    assert [(schedule.steps_per_epoch, schedule.clips) for schedule in train] == [(10, 2)] * 2, "5 batches of 8, in two parts, on two ranks"
     config = replace(config_of(8), data=DataConfig(views=(3, 2)))
-    ranks = [Schedule(dataset_of(5), config, subset="test", rank=rank, world=world) for rank in range(world)]
-    assert ranks[0].steps_per_epoch == 4, "5 videos of 6 views make 3 batches of 8 and one of 6"
-    plans = [schedule.clips_of(step) for step in range(4) for schedule in ranks]
-    seen = [(video, view) for plan in plans for video, view in zip(plan.video[plan.present], plan.view[plan.present], strict=True)]
-    assert seen == [(video, view) for video in range(5) for view in range(6)]
-    assert sum(len(plan.video) for plan in plans) == 32
+    test = [Schedule(dataset_of(5), config, subset="test", rank=rank, world=2) for rank in (0, 1)]
+    assert test[0].steps_per_epoch == 4, "5 videos of 6 views make 3 batches of 8 and one of 6"
+    last = [schedule.clips_of(3) for schedule in test]
+    assert [plan.view.tolist() for plan in last] == [[0, 1, 2, 3], [4, 5, 5, 5]]
+    assert [plan.present.tolist() for plan in last] == [[True] * 4, [True, True, False, False]]
 
 
 def test_views_are_a_matter_of_evaluation_only() -> None:

@@ -59,6 +59,7 @@ def test_nothing_grows(dataset: PackedDataset, kind: str) -> None:
             if seen == SETTLED:
                 settled = holdings()
     now = holdings()
+    print(f"{kind}: {settled}, after {BATCHES} batches {now}")
     assert now.files <= settled.files
     assert now.threads <= settled.threads
     assert now.resident_mebibytes < settled.resident_mebibytes + 16

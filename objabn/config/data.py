@@ -48,7 +48,7 @@ class DataConfig:
     decode: Literal["auto", "cpu", "hybrid", "gpu"] = "auto"
     """Where DALI decodes and warps: `hybrid` decodes on the CPU and warps on the GPU; `auto` tries what the machine has."""
     threads: int = 0
-    """Threads of the loader; 0 takes one per core of this process."""
+    """Threads of the loader; 0 takes one per core, divided among the ranks on one machine."""
     prefetch: int = 2
     """Batches prepared ahead."""
 

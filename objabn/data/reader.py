@@ -14,7 +14,7 @@ from objabn.data.dataset import PackedDataset
 from objabn.data.decode import decode_frames
 from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import ClipLoader, Rows, Schedule
-from objabn.machine import available_cores
+from objabn.machine import thread_count
 from objabn.types import Batch
 
 
@@ -42,7 +42,7 @@ class Reader(ClipLoader):
         if not self.schedule.is_training:
             self.step = 0
         data = self.schedule.config.data
-        with ThreadPoolExecutor(data.threads or available_cores()) as pool:
+        with ThreadPoolExecutor(thread_count(data.threads)) as pool:
             waiting: deque[tuple[ClipPlan, list[Future[tuple[Tensor, Tensor, Tensor]]]]] = deque()
             next_step, end_step = self.step, (self.step // len(self) + 1) * len(self)
             while next_step < end_step or waiting:

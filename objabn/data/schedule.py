@@ -12,7 +12,7 @@ from objabn.config import Config, check
 from objabn.data.damage import Damage
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_plan
-from objabn.machine import available_cores
+from objabn.machine import thread_count
 from objabn.types import Batch
 
 Rows = NDArray[np.int64]
@@ -97,7 +97,7 @@ class ClipLoader(ABC):
     def description(self) -> dict[str, Any]:
         """What environment.json tells of how clips are read: the loader, its place, and how much it holds."""
         data = self.schedule.config.data
-        threads = data.threads or available_cores()
+        threads = thread_count(data.threads)
         return {"loader": data.loader, "place": "cpu", "threads": threads, "prefetch": data.prefetch, "pixel_bytes": self.pixel_bytes}
 
     @property
