@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import loader
-from benchmarks.contestants import why_no_dali
+from benchmarks.contestants import decoding_peers, why_no_dali
 from benchmarks.peers import PEERS, REFERENCE, Peer, torchcodec, why_absent
 from benchmarks.replay import Replay, is_frame_exact, is_nearest
 from objabn.config import Config
@@ -164,6 +164,20 @@ def test_every_peer_that_is_here_gives_the_frames_asked_for(dataset: PackedDatas
         if why_absent(peer, path) == "" and name != "pytorchvideo":  # which takes frames by time and repeats none
             found = torch.as_tensor(peer.decode(path, frames, 25.0)).cpu().numpy()
             assert np.abs(found.astype(int) - expected).mean() < 3, name
+
+
+def test_a_peer_that_fails_on_a_clip_is_left_out(
+    dataset: PackedDataset, config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_path: Path, frames: np.ndarray, _fps: float) -> np.ndarray:
+        if len(frames) > 2:  # more than the first try asks for
+            raise IndexError("no such frame.")
+        return np.zeros((len(frames), 8, 8, 3), np.uint8)
+
+    videos = dataset.root / "videos"
+    monkeypatch.setattr("benchmarks.contestants.PEERS", {"broken": Peer(breaks, "av")})
+    assert decoding_peers(dataset, config, videos, Replay(dataset, config, videos, PEERS[REFERENCE].decode)) == {}
+    assert capsys.readouterr().out == "broken is left out: it fails on one of the first clips (IndexError: no such frame.).\n"
 
 
 def test_a_peer_that_is_not_here_says_so(tmp_path: Path) -> None:
