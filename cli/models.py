@@ -1,7 +1,7 @@
 """`objabn models`: which networks there are, and how large they are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from objabn.models.summary import ModelSummary
 
-SYSTEM_BACKBONE = "x3d_m"
-SYSTEMS: tuple[tuple[Literal["abn", "object_abn"], int], ...] = (("abn", 1), ("object_abn", 1), ("object_abn", 3))
+SYSTEMS = (("abn", 1), ("object_abn", 1), ("object_abn", 3), ("st_abn", 1), ("saliency_lstm", 1), ("gated", 1))
+"""Each with a number of maps."""
 
 
 def models(
@@ -27,34 +27,57 @@ def models(
 ) -> None:
     """Show backbones and attention systems with their parameters, multiply-adds and map sizes.
 
+    Systems are shown on the backbone and the clip of their recipes, or on the backbone that was asked for.
+
     Example: objabn models --backbone resnet50 --clip-size 256
     """
     from dataclasses import asdict
 
     from rich.console import Console
 
-    from objabn.config import ModelConfig
     from objabn.files import write_json
     from objabn.models.sizes import BACKBONES
-    from objabn.models.summary import summarize_backbone, summarize_system
+    from objabn.models.summary import summarize_backbone
 
-    carrier = backbone or SYSTEM_BACKBONE
-    choices = [ModelConfig(backbone=carrier, system=system, heads=heads) for system, heads in SYSTEMS]
     names = [backbone] if backbone else list(BACKBONES)
     backbones = [summarize_backbone(name, clip_frames=clip_frames, clip_size=clip_size) for name in names]
-    systems = [summarize_system(choice, clip_frames=clip_frames, clip_size=clip_size) for choice in choices]
+    systems, refusals = summarize_systems(backbone, clip_frames, clip_size)
     console = Console()
     console.print(backbone_table(backbones))
-    console.print(system_table(systems, next(row for row in backbones if row.backbone == carrier)))
+    console.print(system_table(systems, backbones))
+    for refusal in refusals:
+        console.print(refusal, highlight=False)
     console.print(
         "Parameters are those with a classifier of 400 classes. A multiplication with its addition counts as one, as in papers that say "
         "FLOPs (who counts two sees twice as many). Norms, activations and pools are left out; pytorchvideo's own table counts norms too, "
-        "and larger pictures (--clip-size 256 for x3d_m). A map has a plane for each frame, of the grid's rows x columns (model.cut=4; "
-        "every block less doubles both). Any network of timm for pictures is a backbone too, frame by frame: --backbone NAME.",
+        "and larger pictures (--clip-size 256 for x3d_m). A map has a plane for each frame, of the grid's rows x columns (by model.cut: 4 "
+        "for backbones, that of the recipe for systems; each stage less doubles both). Networks of timm for pictures are backbones too, "
+        "frame by frame: --backbone NAME. One that cannot be cut says so.",
         highlight=False,
     )
     if json_file is not None:
         write_json(json_file, {"backbones": [asdict(row) for row in backbones], "systems": [asdict(row) for row in systems]})
+
+
+def summarize_systems(backbone: str | None, clip_frames: int | None, clip_size: int | None) -> "tuple[list[ModelSummary], list[str]]":
+    """Count the systems, each by its recipe but for what is asked for; return with them why others cannot sit on that backbone."""
+    from dataclasses import replace
+
+    from objabn.models.summary import summarize_system
+    from objabn.recipes import recipe
+
+    found, refusals = [], []
+    for system, heads in SYSTEMS:
+        config = recipe("ucf101", system=system, heads=heads)
+        frames, size = (
+            (clip_frames, clip_size) if backbone else (clip_frames or config.data.clip_frames, clip_size or config.data.crop_size)
+        )
+        try:
+            model = replace(config.model, backbone=backbone or config.model.backbone)
+            found.append(summarize_system(model, clip_frames=frames, clip_size=size))
+        except ValueError as error:
+            refusals.append(f"Without {system}: {error}")
+    return found, refusals
 
 
 def backbone_table(rows: "list[ModelSummary]") -> "Table":
@@ -63,22 +86,33 @@ def backbone_table(rows: "list[ModelSummary]") -> "Table":
 
     table = Table("backbone", "clip", "parameters (M)", "multiply-adds (G)", "map grid", "weights", title="Backbones")
     for row in rows:
-        clip = f"{row.clip_frames} x {row.clip_size}²"
         weights = "kinetics400" if row.kinetics400 else "imagenet" if row.imagenet else "none"
-        table.add_row(row.backbone, clip, millions(row.parameters), billions(row.multiply_adds), grid_text(row), weights)
+        table.add_row(row.backbone, clip_text(row), millions(row.parameters), billions(row.multiply_adds), grid_text(row), weights)
     return table
 
 
-def system_table(rows: "list[ModelSummary]", backbone: "ModelSummary") -> "Table":
-    """Lay out the systems, one a row, each with what it adds to the backbone."""
+def system_table(rows: "list[ModelSummary]", backbones: "list[ModelSummary]") -> "Table":
+    """Lay out the systems, one a row, each with what it adds to its backbone alone."""
     from rich.table import Table
 
-    table = Table("system", "maps", "parameters (M)", "multiply-adds (G)", "map grid", title=f"Attention systems on {backbone.backbone}")
+    from objabn.models.summary import summarize_backbone
+
+    table = Table("system", "backbone", "clip", "maps", "parameters (M)", "multiply-adds (G)", "map grid", title="Attention systems")
+    known = {(row.backbone, row.clip_frames, row.clip_size): row for row in backbones}
     for row in rows:
-        parameters = f"{millions(row.parameters)} (+{millions(row.parameters - backbone.parameters)})"
-        multiply_adds = f"{billions(row.multiply_adds)} (+{billions(row.multiply_adds - backbone.multiply_adds)})"
-        table.add_row(f"{row.system} --heads {len(row.map_names)}", " ".join(row.map_names), parameters, multiply_adds, grid_text(row))
+        clip = (row.backbone, row.clip_frames, row.clip_size)
+        bare = known.get(clip) or summarize_backbone(row.backbone, clip_frames=row.clip_frames, clip_size=row.clip_size)
+        parameters = f"{millions(row.parameters)} (+{millions(row.parameters - bare.parameters)})"
+        multiply_adds = f"{billions(row.multiply_adds)} (+{billions(row.multiply_adds - bare.multiply_adds)})"
+        heads = f" --heads {len(row.map_names)}" if row.system == "object_abn" else ""
+        maps = " ".join(row.map_names)
+        table.add_row(f"{row.system}{heads}", row.backbone, clip_text(row), maps, parameters, multiply_adds, grid_text(row))
     return table
+
+
+def clip_text(row: "ModelSummary") -> str:
+    """Write frames x side of the pictures squared."""
+    return f"{row.clip_frames} x {row.clip_size}²"
 
 
 def millions(count: int) -> str:

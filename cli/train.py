@@ -88,7 +88,8 @@ def begin(
     dataset: str, data: Path, recipe: str, *, finetune: str | None, flags: dict[str, Any], settings: list[str]
 ) -> tuple[Config, dict[str, str]]:
     """Return the settings of a new run and where they come from: recipe, network it begins with, flags, --set; the last holds."""
-    start = {} if finetune is None else finetuned(finetune, flags["model.weights"])
+    other = asked_for("model.system", given(flags), settings)
+    start = {} if finetune is None else finetuned(finetune, flags["model.weights"], other)
     name = dataset_name(dataset, data)
     # Which parts make a recipe depends on maps and system, by whatever way these were asked for.
     heads, system = (asked_for(path, start | given(flags), settings) for path in ("model.heads", "model.system"))
@@ -114,14 +115,19 @@ def asked_for(path: str, flags: dict[str, Any], settings: list[str]) -> Any:
     return assigned[-1] if assigned else flags.get(path)
 
 
-def finetuned(path: str, weights: str | None) -> dict[str, Any]:
-    """Return the settings by which a run begins with the network in a model file: those of its make, and where its weights are."""
+def finetuned(path: str, weights: str | None, system: str | None) -> dict[str, Any]:
+    """Return the settings by which a run begins with the network in a model file: those of its make, and where its weights are.
+
+    Another `system` than the file's begins with its backbone alone.
+    """
     from objabn.models.finetuning import architecture
     from objabn.models.model_files import model_file, read_description
 
     if weights is not None:
         raise ValueError(f"--finetune {path} begins with the weights of that network; leave --weights {weights} out, or --finetune.")
     make = architecture(read_description(model_file(path)))
+    if system not in (None, make["system"]):
+        return {"model.backbone": make["backbone"], "model.weights": path}
     return {f"model.{name}": value for name, value in make.items()} | {"model.weights": path, "model.replace_classes": True}
 
 

@@ -88,11 +88,13 @@ def weights_hash(net: BranchNetwork) -> str:
 
 
 def stem_features(net: BranchNetwork, batches: Iterable[Batch], precision: Precision) -> Iterator[Batch]:
-    """Yield each batch with what the stem makes of its clips in their place; ValueError for a stem of several pathways."""
+    """Yield each batch with what the stem makes of its clips in their place; ValueError where the tail needs more of it."""
     net.to(precision.device).eval()
     for batch in batches:
         with torch.inference_mode(), precision.autocast():
             features, *others = net.backbone.stem(net.normalize(batch.clip.to(precision.device)))
-        if others:
-            raise ValueError(f"run.cache_features keeps features of one pathway, and {net.config.backbone} has several; set off.")
+        if others and net.tail is None:
+            raise ValueError(
+                f"run.cache_features keeps one tensor of a clip, and the tail of {net.config.backbone} needs others too; set off."
+            )
         yield batch._replace(clip=features)

@@ -16,8 +16,10 @@ from videos import numbered_frames, write_video
 
 from objabn.files import claimed
 from objabn.models.build import create_model
+from objabn.models.storage import save_model
 
 TRAIN = ["train", "mine", *SMALL, "--loader", "reader", "--set", "data.threads=1"]
+WITH_TAIL = [*TRAIN, "--system", "saliency_lstm", "--set", "model.cut=5"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,14 @@ def told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("a section of settings that does not exist", [*TRAIN, "--set", "optimm.lr=1"]),
         ("a value that is no number", [*TRAIN, "--set", "optim.lr=fast"]),
         ("a device that does not exist", [*TRAIN, "--device", "gpu"]),
+        ("a backbone that does not exist", [*TRAIN, "--backbone", "resnt50"]),
+        ("a network of timm that cannot be cut", [*TRAIN, "--backbone", "xcit_nano_12_p16_224"]),
+        ("a transformer cut where its patches do not fit", [*TRAIN, "--backbone", "test_vit"]),
+        ("several maps of a system that draws one", [*TRAIN, "--system", "st_abn", "--heads", "3"]),
+        ("a setting that the system has not", [*TRAIN, "--system", "st_abn", "--set", "model.map_kernel=3"]),
+        ("a cut before the tail of the system", [*TRAIN, "--system", "saliency_lstm"]),
+        ("a system that is to answer from two pathways", [*WITH_TAIL, "--backbone", "slowfast_r50"]),
+        ("features kept of clips that are random", [*WITH_TAIL, "--set", "run.cache_features=float32", "--set", "data.augment=true"]),
         ("more clips in a batch than videos", [*TRAIN, "--batch", "100"]),
         ("a fold that does not exist", [*TRAIN, "--fold", "7"]),
         ("weights that are not there", [*TRAIN, "--weights", "nowhere.pth"]),
@@ -94,6 +104,14 @@ def test_weights_that_do_not_fit_are_refused(case: str, told: Callable) -> None:
     assert_told(case, found)
     assert "this must not run" not in found.text
     assert not Path("run").exists()
+
+
+def test_a_network_for_clips_of_one_length_is_not_begun_with_for_others(told: Callable) -> None:
+    save_model(create_model("x3d_nano", classes=2, system="st_abn", cut=2, clip_frames=4, clip_size=32), "four.safetensors")
+    words = [*TRAIN[: TRAIN.index("--weights")], *TRAIN[TRAIN.index("--weights") + 2 :], "--finetune", "four.safetensors"]
+    found = told(*words, "--set", "data.clip_frames=8", "--out", "run")
+    assert_told("clips of another length than those a network was built for", found)
+    assert not Path("run/last").exists()
 
 
 def test_videos_shorter_than_a_clip_are_trained_on(told: Callable, data: Path) -> None:

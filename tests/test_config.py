@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 
 from objabn.config import Config, DataConfig, LossConfig, ModelConfig, OptimConfig, RunConfig
+from objabn.config.model import SETTINGS_OF_SYSTEMS
 from objabn.recipes import chosen_parts, recipe, sources
 from objabn.settings import config_hash, from_dict, override, to_dict
 
@@ -188,6 +190,36 @@ def test_several_maps_are_merged_and_not_added() -> None:
     assert override(Config(), "model.apply=residual").model.apply == "residual"
     with pytest.raises(ValueError, match=r"model\.apply=residual is not possible"):
         override(Config(), "model.heads=3", "model.apply=residual")
+
+
+@pytest.mark.parametrize(
+    ("system", "setting", "value"),
+    [
+        ("abn", "temporal", "fast"),
+        ("object_abn", "merge_activation", "none"),
+        ("st_abn", "map_kernel", 3),
+        ("st_abn", "apply", "residual"),
+        ("saliency_lstm", "apply", "residual"),
+        ("gated", "attention_blocks", "same"),
+        ("gated", "class_head", "gap"),
+        ("gated", "hidden_channels", 8),
+    ],
+)
+def test_a_setting_that_a_system_has_not_is_refused(system: str, setting: str, value: object) -> None:
+    owners = " and ".join(SETTINGS_OF_SYSTEMS[setting])
+    with pytest.raises(ValueError) as error:
+        ModelConfig(system=system, cut=5, **{setting: value})
+    assert str(error.value).startswith(f"model.{setting}={value} is not possible; it must be ")
+    assert str(error.value).endswith(f" with system {system}, as it belongs to {owners} alone.")
+    default = getattr(ModelConfig(), setting)
+    assert getattr(ModelConfig(system=system, cut=5, **{setting: default}), setting) == default
+    assert getattr(ModelConfig(system=SETTINGS_OF_SYSTEMS[setting][0], cut=5, **{setting: value}), setting) == value
+
+
+def test_the_settings_of_systems_are_settings() -> None:
+    systems = get_args(get_type_hints(ModelConfig)["system"])
+    assert set(SETTINGS_OF_SYSTEMS) < {setting.name for setting in dataclasses.fields(ModelConfig)}
+    assert {owner for owners in SETTINGS_OF_SYSTEMS.values() for owner in owners} == set(systems)
 
 
 def test_grid_rounds_up_as_strided_convolutions_do() -> None:

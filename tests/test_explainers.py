@@ -20,8 +20,10 @@ from objabn.explainers.video import read_centre_clip, write_film, write_picture
 def test_attention_is_the_networks_own_map_enlarged() -> None:
     net, batch = nano(toy_config()), toy_batch(0, clips=2)
     net.train()
+    net.backbone.blocks[0].eval()
     found = explain(net, batch.clip)
     assert net.training
+    assert not net.backbone.blocks[0].training, "frozen parts stay in the mode they have"
     assert found.names == ("M_o",)
     assert found.maps.shape == (2, 1, 4, 32, 32)
     output = net.eval()(batch.clip)

@@ -18,11 +18,13 @@ from objabn.data.dataset import PackedDataset, open_dataset
 from objabn.data.reader import reader
 from objabn.data.schedule import Rows
 from objabn.data.shards import shard_path
-from objabn.feature_cache import cached_loader
-from objabn.models.build import build_model
+from objabn.feature_cache import cached_loader, stem_features
+from objabn.models.branch_network import BehindStem
+from objabn.models.build import build_model, create_model
 from objabn.models.network import AttentionNetwork
 from objabn.settings import override
 from objabn.training.loop import fit
+from objabn.training.precision import resolve_precision
 from objabn.training.run_folder import consumed_samples
 from objabn.types import Batch
 
@@ -282,3 +284,14 @@ def test_clips_are_not_taken_for_features() -> None:
     plain = replace(toy_config(), loss=LossConfig(mask=0, pc=0))
     with pytest.raises(ValueError, match="cannot be read; it must be"):
         fit(nano(plain), [toy_batch(0)._replace(clip=torch.zeros(4, 96, 4, 1, 1))], plain, loggers=[])
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_class_token_is_left_out_where_the_tail_does_without() -> None:
+    precision, batch, clip = resolve_precision("cpu", "off"), toy_batch(0), {"clip_frames": FRAMES, "clip_size": 32}
+    net = create_model("mvit_b", classes=CLASSES, system="saliency_lstm", cut=5, hidden_channels=8, **clip)
+    (kept,) = stem_features(net, [batch], precision)
+    with torch.inference_mode():
+        assert torch.equal(BehindStem(net)(kept.clip).logits, net(batch.clip).logits)
+    with pytest.raises(ValueError, match="keeps one tensor of a clip, and the tail of mvit_b needs others too; set off"):
+        next(stem_features(create_model("mvit_b", classes=CLASSES, system="abn", **clip), [batch], precision))

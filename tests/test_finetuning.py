@@ -102,6 +102,28 @@ def test_another_make_is_refused_with_the_settings_that_differ(source: Path) -> 
     )
 
 
+def test_another_system_gives_its_backbone(source: Path) -> None:
+    theirs = objabn.load_model(source)
+    net = build(source, system="gated", heads=1)
+    assert all(torch.equal(value, theirs.backbone.state_dict()[name]) for name, value in net.backbone.state_dict().items())
+    assert str(net.weights_report).startswith(f"{len(theirs.backbone.state_dict()) - 2} tensors from the backbone of {source}")
+    objabn.save_model(net, source.parent / "gated.safetensors")
+    back = build(source.parent / "gated.safetensors", system="abn", heads=1)
+    behind = [name for name in back.backbone.state_dict() if name.startswith("blocks.5.")]
+    assert back.weights_report.replaced == tuple(sorted({name.rpartition(".")[0] for name in behind}))
+    for name, value in back.backbone.state_dict().items():
+        assert name in behind or torch.equal(value, theirs.backbone.state_dict()[name])
+    assert "; these layers begin afresh: blocks.5." in str(back.weights_report)
+
+
+def test_finetuning_another_system_asks_for_the_backbone_alone(source: Path) -> None:
+    shown = run("train", "ucf101", "--finetune", str(source), "--system", "abn", "--dry-run")
+    lines = {line.partition("=")[0]: line for line in shown.splitlines()}
+    origin = f"the network of --finetune {source}"
+    assert {name for name, line in lines.items() if line.endswith(origin)} == {"model.backbone", "model.weights"}
+    assert (lines["model.heads"].split()[0], lines["model.cut"].split()[0]) == ("model.heads=1", "model.cut=4")
+
+
 def test_from_one_dataset_to_another_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -116,7 +116,8 @@ def test_a_stage_that_the_answer_does_not_depend_on_adds_nothing() -> None:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_is_explained(system: str) -> None:
     torch.manual_seed(0)
-    net = create_model("x3d_nano", classes=CLASSES, system=system, cut=5, clip_frames=4, clip_size=32, hidden_channels=8)
+    settings = {"hidden_channels": 8} if system == "saliency_lstm" else {}
+    net = create_model("x3d_nano", classes=CLASSES, system=system, cut=5, clip_frames=4, clip_size=32, **settings)
     clip = toy_batch(0, clips=2).clip
     for classes_B in (torch.tensor([0, 1]), torch.tensor([1, 2])):
         maps, _, output = layerwise(net, clip, classes_B=classes_B)

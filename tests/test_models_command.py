@@ -9,8 +9,9 @@ import torch
 from commands import run
 from torch import nn
 
+from cli.models import SYSTEMS
 from objabn.config import ModelConfig
-from objabn.models import summary
+from objabn.models import summary, systems
 from objabn.models.sizes import BACKBONES
 from objabn.models.x3d import build_x3d
 
@@ -87,13 +88,14 @@ def test_the_grid_halves_the_picture_at_each_block_of_the_stem(size: int, cut: i
 
 def test_a_network_of_timm_is_counted_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("cli.models.SYSTEMS", (("abn", 1),))
     shown = run("models", "--backbone", "resnet50", "--json", str(tmp_path / "models.json"))
     written = json.loads((tmp_path / "models.json").read_text())
     (row,) = written["backbones"]
     # torchvision gives 25,557,032 parameters and 4.089 G for 1000 classes.
     assert row["parameters"] == 25_557_032 - 600 * (2048 + 1)
     assert (row["multiply_adds"], row["grid"], row["imagenet"]) == (4_089_184_256 - 600 * 2048, [14, 14], "resnet50")
-    assert "Attention systems on resnet50" in shown
+    assert [(system["system"], system["backbone"]) for system in written["systems"]] == [("abn", "resnet50")]
     assert "imagenet" in next(line for line in shown.splitlines() if "resnet50 │" in line)
 
 
@@ -104,16 +106,40 @@ def test_an_unknown_backbone_is_answered_with_all_names() -> None:
 
 def test_the_command_shows_and_writes_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("objabn.models.sizes.BACKBONES", {name: BACKBONES[name] for name in ("x3d_xs", "x3d_nano")})
-    monkeypatch.setattr("cli.models.SYSTEM_BACKBONE", "x3d_nano")
-    shown = run("models", "--clip-frames", "4", "--clip-size", "64", "--json", str(tmp_path / "models.json"))
+    clip = ["--clip-frames", "4", "--clip-size", "64"]
+    shown = run("models", "--backbone", "x3d_nano", *clip, "--json", str(tmp_path / "models.json"))
     written = json.loads((tmp_path / "models.json").read_text())
-    assert [(row["backbone"], row["system"]) for row in written["backbones"]] == [("x3d_xs", None), ("x3d_nano", None)]
-    assert all((row["clip_frames"], row["clip_size"], row["grid"]) == (4, 64, [4, 4]) for row in written["backbones"] + written["systems"])
-    assert [row["map_names"] for row in written["systems"]] == [["M_u"], ["M_o"], ["M_u", "M_o", "M_b"]]
-    nano, three = written["backbones"][1], written["systems"][2]
-    assert nano["kinetics400"] is None
-    assert shown.count("kinetics400") == 1
+    (nano,), rows = written["backbones"], written["systems"]
+    assert (nano["backbone"], nano["system"], nano["kinetics400"]) == ("x3d_nano", None, None)
+    assert "kinetics400" not in shown
+    assert all((row["clip_frames"], row["clip_size"]) == (4, 64) for row in (nano, *rows))
+    assert [row["map_names"] for row in rows[:5]] == [["M_u"], ["M_o"], ["M_u", "M_o", "M_b"], ["M_s"], ["M"]]
+    grids = {(row["system"], *row["grid"]) for row in rows}
+    assert grids == {("abn", 4, 4), ("object_abn", 4, 4), ("st_abn", 4, 4), ("saliency_lstm", 2, 2), ("gated", 16, 16)}
     assert f"{nano['multiply_adds'] / 1e9:.2f}" in next(line for line in shown.splitlines() if "x3d_nano │" in line)
+    three = rows[2]
     added = f"{three['parameters'] / 1e6:.2f} (+{(three['parameters'] - nano['parameters']) / 1e6:.2f})"
     assert added in next(line for line in shown.splitlines() if "--heads 3" in line)
+
+
+def test_without_a_backbone_each_system_is_shown_on_that_of_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    carriers = ("x3d_m", "resnext3d_101")
+    monkeypatch.setattr("objabn.models.sizes.BACKBONES", {name: BACKBONES[name] for name in carriers})
+    monkeypatch.setattr("cli.models.SYSTEMS", (("abn", 1), ("gated", 1)))
+    run("models", "--json", str(tmp_path / "models.json"))
+    written = json.loads((tmp_path / "models.json").read_text())
+    assert tuple(row["backbone"] for row in written["backbones"]) == carriers
+    shown = [(row["system"], row["backbone"], row["clip_frames"], row["clip_size"], row["grid"]) for row in written["systems"]]
+    assert shown == [("abn", "x3d_m", 16, 224, [14, 14]), ("gated", "resnext3d_101", 16, 112, [28, 28])]
+
+
+def test_a_system_that_a_backbone_cannot_carry_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("cli.models.SYSTEMS", (("abn", 1), ("saliency_lstm", 1)))
+    shown = run("models", "--backbone", "slowfast_r50", "--clip-frames", "8", "--clip-size", "64")
+    assert "Without saliency_lstm: System saliency_lstm answers from one pathway" in shown
+    assert "│ saliency_lstm" not in shown
+
+
+def test_every_system_is_in_the_table() -> None:
+    assert {name for name, _ in SYSTEMS} == set(systems.SYSTEMS)

@@ -84,7 +84,8 @@ def test_files_that_cannot_be_read_safely_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no weights: expected tensors by name, alone or under model_state or state_dict"):
         load(backbone(), str(tmp_path / "empty.pth"))
     with pytest.raises(
-        FileNotFoundError, match=r"There is no weights file .*absent.pth; give `kinetics400`, the path of a file or a run, or `none`"
+        FileNotFoundError,
+        match=r"There is no weights file .*absent.pth; give `kinetics400`, `imagenet`, the path of a file or a run, or `none`",
     ):
         load(backbone(), str(tmp_path / "absent.pth"))
 

@@ -1,9 +1,20 @@
 """Settings of the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from objabn.config.checks import check, check_choices
+
+SETTINGS_OF_SYSTEMS = {
+    "attention_blocks": ("abn", "object_abn", "st_abn"),
+    "class_head": ("abn", "object_abn"),
+    "map_kernel": ("abn", "object_abn"),
+    "apply": ("abn", "object_abn", "gated"),
+    "merge_activation": ("st_abn",),
+    "temporal": ("saliency_lstm",),
+    "hidden_channels": ("saliency_lstm",),
+}
+"""What some systems alone have. How weights start is not here, as recipes say it whatever the system."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +55,13 @@ class ModelConfig:
     """Dropout before the classifier; saliency_lstm: of whole channels of the features that its mask is drawn from."""
 
     def __post_init__(self) -> None:
-        """Refuse networks without a map and cuts outside the stages."""
+        """Refuse networks without a map, cuts outside the stages, and settings that the system has not."""
         check_choices("model", self)
+        for setting in fields(self):
+            owners = SETTINGS_OF_SYSTEMS.get(setting.name, (self.system,))
+            value, is_used = getattr(self, setting.name), self.system in owners
+            allowed = f"{setting.default} with system {self.system}, as it belongs to {' and '.join(owners)} alone"
+            check(f"model.{setting.name}", value, is_used or value == setting.default, allowed)
         check("model.heads", self.heads, self.heads >= 1, "at least 1 (3 gives the maps M_u, M_o, M_b)")
         check("model.heads", self.heads, self.heads != 2, "1, or 3 and more (M_u, M_o, M_b, M_3, ...)")
         several = self.system == "object_abn"

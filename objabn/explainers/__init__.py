@@ -31,7 +31,7 @@ METHODS: dict[str, Callable[[AttentionNetwork, Tensor], tuple[Tensor, tuple[str,
 def explain(net: AttentionNetwork, clip: Tensor, *, method: str = "attention") -> Explanation:
     """Explain the network's answer to a uint8 clip (B, 3, T, Y, X), which is taken to the network's device.
 
-    `attention`: the maps of the attention branch, bilinearly enlarged. `3dcam`: gradients and features of all stages for the
+    `attention`: the network's own maps, bilinearly enlarged. `3dcam`: gradients and features of all stages for the
     predicted class; `objabn.explainers.layerwise.layerwise` has its options.
     """
     if method not in METHODS:

@@ -1,23 +1,18 @@
-"""The explanation that the network itself acts on: the maps of its attention branch."""
+"""The explanation that the network itself acts on: its own maps."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from objabn.models.network import AttentionNetwork
+from objabn.models.network import AttentionNetwork, evaluating
 from objabn.training.precision import as_float32
 from objabn.types import Output
 
 
 def attention(net: AttentionNetwork, clip_BCTYX: Tensor) -> tuple[Tensor, tuple[str, ...], Output]:
     """Return the attention maps at the resolution of the clip, their names, and the network's output."""
-    was_training = net.training
-    net.eval()
-    try:
-        with torch.inference_mode():
-            output = as_float32(net(clip_BCTYX))
-    finally:
-        net.train(was_training)
+    with torch.inference_mode(), evaluating(net):
+        output = as_float32(net(clip_BCTYX))
     return enlarge(output.maps, size_TYX=tuple(clip_BCTYX.shape[2:])), net.map_names, output
 
 

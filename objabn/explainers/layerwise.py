@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from objabn.models.network import AttentionNetwork
+from objabn.models.network import AttentionNetwork, evaluating
 from objabn.training.precision import as_float32
 from objabn.types import Output
 
@@ -75,18 +75,6 @@ def stretched(maps_BTYX: Tensor) -> Tensor:
 def nonzero(divisor: Tensor) -> Tensor:
     """Put 1 in the place of 0, under a numerator that is 0 there as well."""
     return torch.where(divisor == 0, 1, divisor)
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Have the network evaluate, and give every module its own mode back, since frozen parts may differ from the rest."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Literal
 from objabn.config import ModelConfig
 from objabn.models.backbone import Backbone
 from objabn.models.backbones import build_backbone
-from objabn.models.finetuning import load_complete
+from objabn.models.finetuning import is_of_other_system, load_backbone_of, load_complete
 from objabn.models.model_files import is_complete_model, model_file
 from objabn.models.network import AttentionNetwork, channels_last
 from objabn.models.sizes import published
@@ -61,22 +61,28 @@ def create_model(
 def build_model(
     config: ModelConfig, *, classes: int, clip_frames: int, clip_size: int, class_names: tuple[str, ...] | None = None
 ) -> AttentionNetwork:
-    """Build the network of `config` and load its weights, a backbone's or a complete network's; `weights_report` says what was loaded."""
+    """Build the network of `config` and load its weights; `weights_report` says what was loaded.
+
+    These are a backbone's, or a complete network's: all of one of the same system, the backbone of one of another.
+    """
     if classes < 1:
         raise ValueError(f"classes={classes} is not possible; a network needs at least one class.")
     sizes = Sizes(classes, clip_frames, clip_size)
     backbone = build_backbone(config.backbone, cut=config.cut, dropout=config.dropout, **sizes._asdict())
     start = complete_start(config.weights)
-    report = load_backbone(backbone, config) if start is None else None
+    is_whole = start is not None and not is_of_other_system(config, start)
+    report = None if is_whole else load_backbone(backbone, config, start)
     # The branch may start from the backbone's own blocks, so it comes after the weights.
     net = SYSTEMS[config.system](backbone, config, sizes)
     net.class_names = class_names
-    net.weights_report = report if start is None else load_complete(net, start, replace_classes=config.replace_classes)
+    net.weights_report = load_complete(net, start, replace_classes=config.replace_classes) if is_whole and start else report
     return channels_last(net)
 
 
-def load_backbone(backbone: Backbone, config: ModelConfig) -> WeightsReport:
-    """Load the weights of `config` into a backbone."""
+def load_backbone(backbone: Backbone, config: ModelConfig, start: Path | None) -> WeightsReport:
+    """Load the weights of `config` into a backbone; `start` is the network of another system that they mean, if they do."""
+    if start is not None:
+        return load_backbone_of(backbone, start)
     setting = published(config.backbone)
     return load_weights(
         backbone,

@@ -1,4 +1,4 @@
-"""A complete network as the start of another one of the same make: for the same classes, or with the layers of the classes afresh."""
+"""A complete network as the start of another one: of all of it where both are of the same make, of its backbone for another system."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from objabn.config import ModelConfig
+from objabn.models.backbone import Backbone
 from objabn.models.model_files import read_description
 from objabn.models.network import AttentionNetwork
 from objabn.models.weights import WeightsReport, shorten
@@ -47,6 +48,30 @@ def load_complete(net: AttentionNetwork, path: Path, *, replace_classes: bool) -
     net.load_state_dict(net.state_dict() | taken)
     return WeightsReport(
         source=str(path), tensors=len(taken), classes=net.classes, classes_in_file=description["classes"], replaced=replaced
+    )
+
+
+def is_of_other_system(config: ModelConfig, path: Path) -> bool:
+    """Say whether a model file holds another attention system on the same backbone."""
+    theirs = architecture(read_description(path))
+    return theirs["backbone"] == config.backbone and theirs["system"] != config.system
+
+
+def load_backbone_of(backbone: Backbone, path: Path) -> WeightsReport:
+    """Load the backbone of a complete network; its classifier begins afresh, and all of a head that the other system did without."""
+    own, prefix = backbone.state_dict(), "backbone."
+    state = {name.removeprefix(prefix): value for name, value in load_file(path).items() if name.startswith(prefix)}
+    taken = {name: value for name, value in state.items() if name in own and not name.startswith(f"{backbone.classifier}.")}
+    replaced = sorted({name.rpartition(".")[0] for name in own.keys() - taken.keys()})
+    backbone.load_state_dict(own | taken)
+    description = read_description(path)
+    return WeightsReport(
+        source=f"the backbone of {path}",
+        tensors=len(taken),
+        classes=own[f"{backbone.classifier}.weight"].shape[0],
+        classes_in_file=description["classes"],
+        replaced=tuple(replaced),
+        is_of_other_system=True,
     )
 
 

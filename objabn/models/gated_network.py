@@ -1,13 +1,12 @@
 """Attention gates on every stage (Yudistira et al. 2020): global features decide where each stage is listened to."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from objabn.config import ModelConfig
 from objabn.models.backbone import Backbone
+from objabn.models.gating import SingleGate
 from objabn.models.network import AttentionNetwork, for_each_frame
 from objabn.types import Output
 
@@ -50,7 +49,7 @@ class GatedNetwork(AttentionNetwork):
         names = tuple(f"M_{stage}" for stage in range(backbone.cut - 1, len(backbone.stage_channels)))
         backbone.remove_head()
         super().__init__(backbone, config=config, map_names=names, classes=classes, clip_frames=clip_frames, clip_size=clip_size)
-        self.apply_mode: Literal["product", "residual"] = config.apply
+        self.gating = SingleGate(config.apply)
         self.gate = nn.ModuleList(StageGate(width, channels[-1]) for width in channels)
         linear = nn.Linear(sum(channels) + channels[-1], classes)
         self.tail = nn.Sequential()
@@ -67,16 +66,11 @@ class GatedNetwork(AttentionNetwork):
         stages = self.backbone.stages(self.backbone.stem(self.normalize(clip)))
         signal = stages[-1].mean((2, 3, 4), keepdim=True)
         maps = [gate(features, signal) for gate, features in zip(self.gate, stages, strict=True)]
-        pools = [self.pooled(features, drawn) for features, drawn in zip(stages, maps, strict=True)]
+        pools = [self.gating(features, drawn).mean((2, 3, 4)) for features, drawn in zip(stages, maps, strict=True)]
         logits = self.tail(torch.cat([*pools, signal.flatten(1)], 1))
         grid = (stages[0].shape[3], stages[0].shape[4])
         shown = torch.cat([resample(drawn, frames=clip.shape[2], grid=grid) for drawn in maps], 1)
         return Output(logits, None, shown, stages[-1], None)
-
-    def pooled(self, features: Tensor, drawn: Tensor) -> Tensor:
-        """Return the mean (B, C) of features (B, C, T', y, x) gated by their map."""
-        gated = features * drawn.to(features.dtype)
-        return (gated + features if self.apply_mode == "residual" else gated).mean((2, 3, 4))
 
 
 def resample(drawn: Tensor, *, frames: int, grid: tuple[int, int]) -> Tensor:

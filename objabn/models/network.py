@@ -1,7 +1,8 @@
 """What the networks of all systems share: a backbone, names for their maps, and the pixels they read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,18 @@ def for_each_frame(values: Tensor, frames: int, *, axis: int) -> Tensor:
     if count == frames:
         return values
     return values.index_select(axis, torch.arange(frames, device=values.device) * count // frames)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Have the network evaluate, and give every module its own mode back, since frozen parts may differ from the rest."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
 
 
 def channels_last(net: AttentionNetwork) -> AttentionNetwork:

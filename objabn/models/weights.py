@@ -33,16 +33,17 @@ class WeightsReport:
     classes_in_file: int | None
     """Classes of the file's classifier; None without weights."""
     replaced: tuple[str, ...] = ()
-    """Layers that begin afresh because the file's are for other classes."""
+    """Layers that begin afresh, because the file's are for other classes or another system had none."""
+    is_of_other_system: bool = False
+    """The backbone alone was taken, of a network with another attention system."""
 
     def __str__(self) -> str:
         if self.classes_in_file is None:
             return "Random weights: nothing was loaded (weights=none)."
         layers = ", ".join(self.replaced)
-        replaced = (
-            f"; the layers of its {self.classes_in_file} classes begin afresh for {self.classes} new ones: {layers}" if layers else ""
-        )
-        return f"{self.tensors} tensors from {self.source}{replaced}."
+        of_classes = f"the layers of its {self.classes_in_file} classes begin afresh for {self.classes} new ones: {layers}"
+        afresh = f"these layers begin afresh: {layers}" if self.is_of_other_system else of_classes
+        return f"{self.tensors} tensors from {self.source}{f'; {afresh}' if layers else ''}."
 
 
 def load_weights(
@@ -110,7 +111,7 @@ def download_from_timm(network: str) -> dict[str, Tensor]:
 def read(path: Path) -> Any:
     """Read a weights file without running anything that is in it."""
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}; give `kinetics400`, the path of a file or a run, or `none`.")
+        raise FileNotFoundError(f"There is no weights file {path}; give `kinetics400`, `imagenet`, the path of a file or a run, or `none`.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

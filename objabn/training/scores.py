@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from objabn.models.network import evaluating
 from objabn.training.precision import Precision, as_float32
 from objabn.types import Batch, Output
 
@@ -100,16 +101,13 @@ def run_network(
     forward: Callable[[Tensor], Output] | None = None,
 ) -> None:
     """Hand every batch with the network's answer to `add`; `forward` is the network compiled, where it is."""
-    was_training, answer = net.training, net if forward is None else forward
-    net.eval()
-    try:
+    answer = net if forward is None else forward
+    with evaluating(net):
         for batch in batches:
             on_device = batch.to(precision.device)
             with torch.inference_mode(), precision.autocast():
                 output = answer(on_device.clip)
             add(on_device, as_float32(output))
-    finally:
-        net.train(was_training)
 
 
 def softmax(logits_BK: Tensor) -> Probabilities:
