@@ -25,7 +25,7 @@ SYSTEMS: dict[str, tuple[Part, ...]] = {
     "object_abn": (),
     "abn": (parts.ABN,),
     "st_abn": (parts.ST_ABN, parts.ST_ABN_COLOURS),
-    "saliency_lstm": (parts.SALIENCY_LSTM,),
+    "saliency_lstm": (parts.SALIENCY_LSTM, parts.SALIENCY_LSTM_VAL),
     "gated": (parts.GATED,),
 }
 

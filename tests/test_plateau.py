@@ -69,11 +69,10 @@ def nlls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("subset", ["val", "test"])
-def test_the_rate_falls_between_epochs_and_is_written_down(tmp_path: Path, nlls: list[float], subset: str) -> None:
+def test_the_rate_falls_between_epochs_and_is_written_down(tmp_path: Path, nlls: list[float]) -> None:
     nlls += [1.0, 1.0, 1.0, 0.5, 0.6]
     config, recorder = config_of(), Recorder()
-    fit(Toy(config), CLIPS, config, run_folder=tmp_path, monitor=CLIPS, monitor_subset=subset, loggers=[recorder])
+    fit(Toy(config), CLIPS, config, run_folder=tmp_path, monitor=CLIPS, monitor_subset="val", loggers=[recorder])
     # Epochs 2 and 3 are no better than the first; from epoch 4 on it is a tenth.
     assert recorder.of("step", "learning_rate") == pytest.approx([0.5] * 6 + [0.05] * 4)
     told = [record["learning_rate"] for record in read_records(tmp_path / "log.jsonl") if record["event"] == "epoch"]
@@ -126,7 +125,7 @@ def test_a_resumed_run_is_the_straight_one_bit_for_bit(tmp_path: Path, monkeypat
 def test_a_plateau_needs_a_subset_that_is_looked_at(tmp_path: Path) -> None:
     config = config_of()
     never = replace(config, run=replace(config.run, evaluate_epochs=0))
-    for settings, monitor in ((config, None), (never, CLIPS)):
-        with pytest.raises(ValueError, match=r"optim.schedule=plateau follows the NLL of a monitored subset and needs one"):
-            fit(Toy(config), CLIPS, settings, run_folder=tmp_path / "run", monitor=monitor, loggers=[])
+    for settings, monitor, subset in ((config, None, "val"), (never, CLIPS, "val"), (config, CLIPS, "test")):
+        with pytest.raises(ValueError, match=r"optim.schedule=plateau needs a subset `val` and run.evaluate_epochs of at least 1"):
+            fit(Toy(config), CLIPS, settings, run_folder=tmp_path / "run", monitor=monitor, monitor_subset=subset, loggers=[])
     assert not (tmp_path / "run").exists()

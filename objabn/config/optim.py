@@ -29,7 +29,7 @@ class OptimConfig:
     clip_norm: float = 0.0
     """Largest gradient norm; 0 is no clipping."""
     schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
-    """Learning rate over the run, after the warm-up; `plateau` follows the monitored subset."""
+    """Learning rate over the run, after the warm-up; `plateau` follows the NLL on `val`."""
     warmup_epochs: float = 0.0
     """Linear rise of the learning rate."""
     step_epochs: tuple[int, ...] = ()
