@@ -83,6 +83,8 @@ DEMO_OBJECTS = Part(
     {"loss.mask": 40.0},
 )
 
+DEMO_ST_ABN = Part("our choice: learnt by then", {"optim.epochs": 30})
+
 DEMO_SALIENCY_LSTM = Part("our choice: a tail of its own stands behind the last stage", {"model.cut": 5, "model.hidden_channels": 64})
 
 HEADS_WITHOUT_PC = Part("Object-ABN table 1: with three maps the PC loss costs 1.2 points", {"loss.pc": 0.0})

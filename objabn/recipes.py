@@ -32,6 +32,7 @@ SYSTEMS: dict[str, tuple[Part, ...]] = {
 DEMO_SYSTEMS: dict[str, tuple[Part, ...]] = {
     "object_abn": (parts.DEMO_OBJECTS,),
     "abn": (parts.DEMO_OBJECTS,),
+    "st_abn": (parts.DEMO_ST_ABN,),
     "saliency_lstm": (parts.DEMO_SALIENCY_LSTM,),
 }
 

@@ -13,7 +13,10 @@ from objabn.types import Batch, Output
 def refuse_unmeasured(config: Config, monitor: Iterable[Batch] | None, subset: str) -> None:
     """Raise ValueError where patience or the learning rate would wait for results that nobody measures."""
     optim, is_measured = config.optim, monitor is not None and subset == "val" and config.run.evaluate_epochs > 0
-    waiting = {f"optim.patience_epochs={optim.patience_epochs}": optim.patience_epochs, "optim.schedule=plateau": optim.schedule == "plateau"}
+    waiting = {
+        f"optim.patience_epochs={optim.patience_epochs}": optim.patience_epochs,
+        "optim.schedule=plateau": optim.schedule == "plateau",
+    }
     for name in (name for name, is_on in waiting.items() if is_on and not is_measured):
         raise ValueError(
             f"{name} needs a subset `val` and run.evaluate_epochs of at least 1; "
