@@ -1,5 +1,6 @@
 """Small networks, batches and indices that tests of sampling, training and evaluation share."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from objabn.config import Config, DataConfig, ModelConfig, OptimConfig, RunConfig
 from objabn.models.build import build_model
 from objabn.models.network import AttentionNetwork
+from objabn.training.loop import fit
 from objabn.types import Batch, Output
 
 FRAMES, SIZE, GRID, CLASSES = 4, 32, 8, 3
@@ -71,6 +73,15 @@ def toy_batch(seed: int, clips: int = 4) -> Batch:
         view=torch.zeros(clips, dtype=torch.int64),
         present=torch.ones(clips, dtype=torch.bool),
     )
+
+
+def trained_losses(model: ModelConfig) -> list[float]:
+    """The loss of each of twelve epochs of training a network on two toy batches."""
+    config = replace(toy_config(optim=OptimConfig(epochs=12, batch=4, lr=3e-3)), model=model)
+    torch.manual_seed(0)
+    net, recorder = build_model(model, classes=CLASSES, clip_frames=FRAMES, clip_size=SIZE), Recorder()
+    fit(net, [toy_batch(0), toy_batch(1)], config, loggers=[recorder])
+    return recorder.of("epoch", "loss")
 
 
 def toy_index(frames: list[int], size_YX: tuple[int, int] = (240, 320), fps: float = 25.0) -> SimpleNamespace:
