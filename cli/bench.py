@@ -8,13 +8,10 @@ import typer
 
 from cli.completion import complete_dataset
 from cli.places import DataOption, dataset_folder
+from cli.tables import table_console
 
 if TYPE_CHECKING:
     from benchmarks.result import Row
-
-
-WIDTH_IN_FILES = 180
-"""Characters of a line where nobody says how many fit."""
 
 
 class Suite(StrEnum):
@@ -90,7 +87,6 @@ def scale_rows(name: str, data: Path) -> "list[Row]":
 
 def show(rows: "list[Row]") -> None:
     """Print the rows as a table."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("suite", "case", "ours", "peer", "peer is", "unit", "speedup", "spread", "exact", "peer exact", title="objabn bench")
@@ -100,7 +96,4 @@ def show(rows: "list[Row]") -> None:
         speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
         spread = "" if row.spread is None else f"{row.spread:.0%}"
         table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact, peer_exact)
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH_IN_FILES
-    console.print(table)
+    table_console().print(table)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.completion import complete_backbone
+from cli.tables import table_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +34,6 @@ def models(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from objabn.files import write_json
     from objabn.models.sizes import BACKBONES
     from objabn.models.summary import summarize_backbone
@@ -42,7 +41,7 @@ def models(
     names = [backbone] if backbone else list(BACKBONES)
     backbones = [summarize_backbone(name, clip_frames=clip_frames, clip_size=clip_size) for name in names]
     systems, refusals = summarize_systems(backbone, clip_frames, clip_size)
-    console = Console()
+    console = table_console()
     console.print(backbone_table(backbones))
     console.print(system_table(systems, backbones))
     for refusal in refusals:
@@ -82,9 +81,9 @@ def summarize_systems(backbone: str | None, clip_frames: int | None, clip_size: 
 
 def backbone_table(rows: "list[ModelSummary]") -> "Table":
     """Lay out the backbones, one a row."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("backbone", "clip", "parameters (M)", "multiply-adds (G)", "map grid", "weights", title="Backbones")
+    table = Table(Column("backbone", no_wrap=True), "clip", "parameters (M)", "multiply-adds (G)", "map grid", "weights", title="Backbones")
     for row in rows:
         weights = "kinetics400" if row.kinetics400 else "imagenet" if row.imagenet else "none"
         table.add_row(row.backbone, clip_text(row), millions(row.parameters), billions(row.multiply_adds), grid_text(row), weights)
@@ -93,11 +92,12 @@ def backbone_table(rows: "list[ModelSummary]") -> "Table":
 
 def system_table(rows: "list[ModelSummary]", backbones: "list[ModelSummary]") -> "Table":
     """Lay out the systems, one a row, each with what it adds to its backbone alone."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from objabn.models.summary import summarize_backbone
 
-    table = Table("system", "backbone", "clip", "maps", "parameters (M)", "multiply-adds (G)", "map grid", title="Attention systems")
+    names = (Column("system", no_wrap=True), Column("backbone", no_wrap=True))
+    table = Table(*names, "clip", "maps", "parameters (M)", "multiply-adds (G)", "map grid", title="Attention systems")
     known = {(row.backbone, row.clip_frames, row.clip_size): row for row in backbones}
     for row in rows:
         clip = (row.backbone, row.clip_frames, row.clip_size)
