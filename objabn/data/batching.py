@@ -32,7 +32,7 @@ def grid_coverage(mask_BTYX: Tensor, grid_size: int) -> Tensor:
     rows, columns = height // grid_size, width // grid_size
     if height % grid_size or width % grid_size or width % 8 or rows > 255:
         return functional.adaptive_avg_pool2d(mask_BTYX.float(), (grid_size, grid_size))
-    # Eight pixels are added at once: sums of up to 255 ones stay within their bytes. As floats, all this takes fifty times as long.
+    # Eight pixels are added at once: sums of up to 255 ones stay within their bytes. As floats, all this takes thirty times as long.
     eights = mask_BTYX.contiguous().view(torch.int64).unflatten(2, (grid_size, rows)).sum(3)
     counts = eights.view(torch.uint8).unflatten(3, (grid_size, columns)).sum(4, dtype=torch.int32)
     return counts.float() / (rows * columns)
