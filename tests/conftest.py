@@ -1,9 +1,15 @@
 """Fixtures of all tests: real data where it is at hand, GPU tests that cannot be skipped silently."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -12,6 +18,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") is not None and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium with a chromedriver.")
+        pytest.skip("needs chromium and chromedriver")
     if item.get_closest_marker("gpu") is None:
         return
     import torch
@@ -57,3 +67,18 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, of_family, size in networks:
         monkeypatch.setitem(of_family, name, size)
         monkeypatch.setitem(sizes.BACKBONES, name, size)
+
+
+@pytest.fixture
+def browser() -> Iterator["WebDriver"]:
+    """Chromium without a window, that keeps what pages log to the console and which addresses they ask for."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.binary_location = str(shutil.which("chromium"))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()

@@ -12,7 +12,7 @@ from toys import nano, toy_batch, toy_config
 
 from objabn.config import DataConfig
 from objabn.explainers import explain
-from objabn.explainers.attention import enlarge
+from objabn.explainers.explanation import enlarge
 from objabn.explainers.overlay import COLOURS, LABEL_HEIGHT, film, heat_colours, magnify, outline, overlay, stretch, strip
 from objabn.explainers.video import read_centre_clip, write_film, write_picture
 

@@ -1,40 +1,50 @@
 """Why a network answered as it did: maps over the pixels of a clip, drawn and written as pictures and films."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from objabn.explainers.attention import attention
-from objabn.explainers.layerwise import layerwise
-from objabn.models.network import AttentionNetwork
-from objabn.types import Output
+from objabn.explainers.explanation import Explanation, Method
+from objabn.explainers.layerwise import layerwise_explanation
+from objabn.explainers.subject import Classes, EachFrame, Subject, Volume, class_numbers, subject_of
 
+__all__ = ["METHODS", "Classes", "EachFrame", "Explanation", "Method", "Subject", "Volume", "explain", "find_method", "subject_of"]
 
-class Explanation(NamedTuple):
-    """Maps of a clip by name, and the answer that they explain."""
-
-    maps: Tensor
-    """(B, N, T, Y, X) in [0, 1], at the clip's resolution."""
-    names: tuple[str, ...]
-    """Of the N maps."""
-    logits: Tensor
-    """(B, K)."""
-
-
-METHODS: dict[str, Callable[[AttentionNetwork, Tensor], tuple[Tensor, tuple[str, ...], Output]]] = {
+METHODS: dict[str, Method] = {
     "attention": attention,
-    "3dcam": layerwise,
+    "3dcam": layerwise_explanation,
 }
 
 
-def explain(net: AttentionNetwork, clip: Tensor, *, method: str = "attention") -> Explanation:
-    """Explain the network's answer to a uint8 clip (B, 3, T, Y, X), which is taken to the network's device.
+def explain(
+    net: nn.Module,
+    clip: Tensor,
+    *,
+    method: str | Method = "attention",
+    classes: Classes | None = None,
+    layer: str | None = None,
+    volume: Volume | None = None,
+    **options: Any,
+) -> Explanation:
+    """Explain a network's answer to clips (B, C, T, Y, X), which are taken to its device.
 
-    `attention`: the network's own maps, bilinearly enlarged. `3dcam`: gradients and features of all stages for the
-    predicted class; `objabn.explainers.layerwise.layerwise` has its options.
+    A network of objabn reads uint8 RGB, or floats on the same scale; any other module what it was made for, as floats. `method`
+    is a key of `METHODS` or a function like those; `options` are its own. `classes` are those to be explained, by number or name,
+    one for all clips or one for each; otherwise each clip's predicted one. `layer` names the module whose features are looked at
+    ("attended": behind the cut), and `volume` turns its output into (B, C, T', y, x); otherwise both are found.
     """
+    subject = subject_of(net, layer=layer, volume=volume)
+    clip_BCTYX = clip.to(subject.baseline.device)
+    if clip_BCTYX.ndim != 5:
+        raise ValueError(f"Clips of shape {tuple(clip.shape)} cannot be explained; they must be (B, C, T, Y, X), pictures with T = 1.")
+    return find_method(method)(subject, clip_BCTYX, class_numbers(net, classes, clips=len(clip)), **options)
+
+
+def find_method(method: str | Method) -> Method:
+    """Return the method of this name, or the one given."""
+    if not isinstance(method, str):
+        return method
     if method not in METHODS:
         raise ValueError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
-    maps_BNTYX, names, output = METHODS[method](net, clip.to(next(net.parameters()).device))
-    return Explanation(maps_BNTYX, names, output.logits)
+    return METHODS[method]

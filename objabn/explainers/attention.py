@@ -2,20 +2,19 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from objabn.explainers.explanation import Explanation, enlarge
+from objabn.explainers.subject import Subject, chosen_classes
 from objabn.models.network import AttentionNetwork, evaluating
 from objabn.training.precision import as_float32
-from objabn.types import Output
 
 
-def attention(net: AttentionNetwork, clip_BCTYX: Tensor) -> tuple[Tensor, tuple[str, ...], Output]:
-    """Return the attention maps at the resolution of the clip, their names, and the network's output."""
+def attention(subject: Subject, clip_BCTYX: Tensor, classes_B: Tensor | None = None) -> Explanation:
+    """Return the network's own maps at the resolution of the clip: the same for every class, and not stretched."""
+    net = subject.net
+    if not isinstance(net, AttentionNetwork):
+        raise ValueError(f"{type(net).__name__} draws no maps of its own; take gradcam or another method for any network.")
     with torch.inference_mode(), evaluating(net):
         output = as_float32(net(clip_BCTYX))
-    return enlarge(output.maps, size_TYX=tuple(clip_BCTYX.shape[2:])), net.map_names, output
-
-
-def enlarge(maps_BNTYX: Tensor, *, size_TYX: tuple[int, ...]) -> Tensor:
-    """Enlarge maps bilinearly to frames of a size; maps with fewer frames than the clip are interpolated in time too."""
-    return functional.interpolate(maps_BNTYX, size_TYX, mode="trilinear", align_corners=False)
+    maps_BNTYX = enlarge(output.maps, size_TYX=tuple(clip_BCTYX.shape[2:]))
+    return Explanation(maps_BNTYX, net.map_names, output.logits, chosen_classes(output.logits, classes_B))

@@ -38,6 +38,11 @@ class Backbone(nn.Module, ABC):
         """Channels of the attended features."""
         return self.stage_channels[self.cut - 1]
 
+    @property
+    def explained_name(self) -> str:
+        """Name of the last module with places on which the answer depends: post-hoc explainers look at its output."""
+        return self.stage_names[-1]
+
     @abstractmethod
     def stem(self, clip: Tensor) -> Features:
         """Turn a normalised clip (B, 3, T, Y, X) into features."""

@@ -45,6 +45,11 @@ class MViT(Backbone):
         self.stage_channels = (size.channels, *(self.blocks[end - 1].dim_out for end in self.ends[1:]))
         self.stem_names = ("patch_embed", "cls_positional_encoding", *(f"blocks.{place}" for place in range(self.ends[cut - 1])))
 
+    @property
+    def explained_name(self) -> str:
+        """Name of the block before the last: behind the last attention the answer depends on the class token alone."""
+        return f"blocks.{len(self.blocks) - 2}"
+
     def stem(self, clip: Tensor) -> Features:
         """Turn a normalised clip (B, 3, T, Y, X) into features (B, C, T / 2, y, x) and the class token (B, 1, C)."""
         if tuple(clip.shape[2:]) != self.clip_TYX:

@@ -36,6 +36,11 @@ class TimmTransformer(Backbone):
         self.stem_names = ("embedding", *(f"network.blocks.{place}" for place in range(self.ends[cut - 1])))
         self.classifier = "network.head"
 
+    @property
+    def explained_name(self) -> str:
+        """Name of the block before the last: behind the last attention the answer may depend on the class token alone."""
+        return f"network.blocks.{self.ends[-1] - 2}"
+
     def stem(self, clip: Tensor) -> Features:
         """Turn a normalised clip (B, 3, T, Y, X) into features (B, C, T, y, x) and tokens of no place (B * T, P, C)."""
         if tuple(clip.shape[-2:]) != (self.clip_size, self.clip_size):
