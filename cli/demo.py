@@ -8,11 +8,13 @@ import typer
 
 from cli.compose import has_dali
 from cli.places import DataOption, dataset_folder
+from cli.report import evaluate_and_store, write_report
 
 if TYPE_CHECKING:
     from objabn.config import Config
     from objabn.data.dataset import PackedDataset
     from objabn.evaluation import Evaluation
+    from objabn.reporting import Predictions
 
 ABN, OBJECT_ABN = "ABN", "Object-ABN, 3 maps"
 
@@ -24,7 +26,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of clips and initial weights.")] = 0,
     data: DataOption = Path("data"),
 ) -> None:
-    """Train Object-ABN with three maps on synthetic videos whose class is a motion, and draw where it looks.
+    """Train Object-ABN with three maps on synthetic videos whose class is a motion, and report where it looks.
 
     A run that is already there goes on, or is shown again. Example: objabn demo --compare
     """
@@ -35,30 +37,30 @@ def demo(
     begin = time.monotonic()
     dataset = open_dataset(dataset_folder("demo", data))
     flags = {"data.dataset": str(dataset.root), "run.seed": seed, "data.loader": None if has_dali() else "reader"}
-    evaluations = {}
+    configs = {out / "demo": with_flags(recipe("demo", heads=3), flags, [])}
     if compare:
-        plain = with_flags(recipe("demo", system="abn"), flags, [])
-        evaluations[ABN] = train_and_evaluate(plain, out / "demo-abn", dataset)
-    config = with_flags(recipe("demo", heads=3), flags, [])
-    evaluations[OBJECT_ABN] = train_and_evaluate(config, out / "demo", dataset)
+        configs = {out / "demo-abn": with_flags(recipe("demo", system="abn"), flags, [])} | configs
+    results = [train_and_evaluate(config, run, dataset) for run, config in configs.items()]
+    evaluations = dict(zip([ABN, OBJECT_ABN][-len(results) :], [evaluation for evaluation, _ in results], strict=True))
     show(evaluations)
     if compare:
         print(difference(evaluations[ABN].entropy["M_u"], evaluations[OBJECT_ABN].entropy["M_o"]))
     draw(out / "demo", dataset)
-    print(f"{time.monotonic() - begin:.0f} s in all.")
+    page = out / "demo" / "report.html"
+    write_report(page, list(configs), list(configs.values()), [dataset] * len(configs), [predictions for _, predictions in results])
+    print(f"{time.monotonic() - begin:.0f} s in all. Open {page} in a browser: results, and clips that play under their maps.")
 
 
-def train_and_evaluate(config: "Config", run_folder: Path, dataset: "PackedDataset") -> "Evaluation":
-    """Train as far as the settings say and return the evaluation on `test`."""
-    from cli.compose import evaluate_run
+def train_and_evaluate(config: "Config", run_folder: Path, dataset: "PackedDataset") -> "tuple[Evaluation, Predictions]":
+    """Train as far as the settings say, and return the evaluation on `test` and what was said of its videos."""
     from cli.train import fit_run
     from objabn.files import write_json
 
     print(f"Training in {run_folder} ...")
     fit_run(config, run_folder, dataset, "test", resume=True)
-    evaluation = evaluate_run(run_folder, config, dataset, subset="test")
+    evaluation, predictions = evaluate_and_store(run_folder, config, dataset, "test")
     write_json(run_folder / "evaluation.json", evaluation.to_dict())
-    return evaluation
+    return evaluation, predictions
 
 
 def show(evaluations: "dict[str, Evaluation]") -> None:
@@ -84,12 +86,12 @@ def difference(free_bits: float, object_bits: float) -> str:
 
 
 def draw(run_folder: Path, dataset: "PackedDataset") -> None:
-    """Draw the maps over the first test video of each class and say which files to open."""
+    """Draw the maps over the first test video of each class and say which files that are."""
     import numpy as np
 
     from cli.explain import explain
 
     test = dataset.index.rows("test")
     rows = test[np.unique(dataset.index.label[test], return_index=True)[1]]
-    print("Where it looks (M_u free, M_o object, M_b background); open these:")
-    explain(run_folder, [dataset.root / "videos" / dataset.index.name(row) for row in rows], method="attention", out=None, device="auto")
+    print("Where it looks (M_u free, M_o object, M_b background), as pictures:")
+    explain(run_folder, [dataset.root / "videos" / dataset.index.name(row) for row in rows], formats="png")

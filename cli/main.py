@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import bench, demo, doctor, evaluate, explain, export, masks, models, prepare, train
+from cli import bench, compare, demo, doctor, evaluate, explain, export, masks, models, predict, prepare, report, train, view
 from cli.errors import sentence
 from cli.version import show_version
 
@@ -29,8 +29,12 @@ app.command("masks", rich_help_panel="Data")(masks.masks)
 app.command("train", rich_help_panel="Train")(train.train)
 app.command("evaluate", rich_help_panel="Train")(evaluate.evaluate)
 app.command("explain", rich_help_panel="Look and share")(explain.explain)
+app.command("predict", rich_help_panel="Look and share")(predict.predict)
+app.command("report", rich_help_panel="Look and share")(report.report)
+app.command("view", rich_help_panel="Look and share")(view.view)
 app.command("export", rich_help_panel="Look and share")(export.export)
 app.command("models", rich_help_panel="Measure")(models.models)
+app.command("compare", rich_help_panel="Measure")(compare.compare)
 app.command("bench", rich_help_panel="Measure")(bench.bench)
 
 

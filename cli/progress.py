@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(text: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(text: str, *, unit: str) -> Iterator[Callable[[float, int], None]]:
     """Draw a bar and yield the function to call with how much is done and how much there is; the bar goes when the block ends."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,9 +17,9 @@ def progress_bar(text: str, *, unit: str) -> Iterator[Callable[[int, int], None]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=None, rate="")
         # What an earlier run left finished arrives at once and is no sign of speed.
-        begin: tuple[float, int] | None = None
+        begin: tuple[float, float] | None = None
 
-        def show(done: int, total: int) -> None:
+        def show(done: float, total: int) -> None:
             nonlocal begin
             begin = begin or (time.monotonic(), done)
             seconds = time.monotonic() - begin[0]

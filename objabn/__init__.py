@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from objabn import localisation, losses, metrics
+    from objabn import faithfulness, localisation, losses, metrics
     from objabn.config import Config
     from objabn.data import sources
     from objabn.data.dataset import open_dataset
@@ -33,6 +33,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "faithfulness",
     "fit",
     "import_masks",
     "load_model",
@@ -53,6 +54,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import objabn` stays free of torch."""
     modules = {
+        "faithfulness": "objabn.faithfulness",
         "localisation": "objabn.localisation",
         "losses": "objabn.losses",
         "metrics": "objabn.metrics",

@@ -1,6 +1,7 @@
 """What a network is worth on a subset: accuracy of videos, and how sharp and how right its maps are."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ class VideoResult(NamedTuple):
     entropy: dict[str, float]
     """In bits, mean over frames and views."""
     mask_iou: dict[str, float]
+    pointing: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,11 +158,12 @@ class MapScores:
 
 
 def mean_of_finite(values_MN: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of each column over its entries that are not NaN; NaN where there is none."""
-    is_there = ~np.isnan(values_MN)
-    counts_N = is_there.sum(0)
-    sums_N = np.where(is_there, values_MN, 0.0).sum(0)
-    return np.divide(sums_N, counts_N, out=np.full(len(sums_N), np.nan), where=counts_N > 0)
+    """Return the mean of each column over its entries that are not NaN; NaN where there is none.
+
+    Sums are rounded once, so that neither the order of videos nor neighbouring columns show.
+    """
+    columns = [column_M[~np.isnan(column_M)] for column_M in values_MN.T]
+    return np.array([math.fsum(column) / len(column) if len(column) else np.nan for column in columns])
 
 
 def collect_results(scores: VideoScores, maps: MapScores) -> tuple[VideoResult, ...]:
@@ -173,6 +176,7 @@ def collect_results(scores: VideoScores, maps: MapScores) -> tuple[VideoResult, 
             probability=score.probability(),
             entropy=maps.named(maps.of_video("entropy", video)),
             mask_iou=maps.named(maps.of_video("mask_iou", video)),
+            pointing=maps.named(maps.of_video("pointing", video)),
         )
         for video, score in sorted(scores.videos.items())
     )

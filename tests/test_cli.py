@@ -28,7 +28,12 @@ COMMANDS = {
         *("--dataset", "--subset", "--checkpoint", "--views", "--device", "--loader", "--set", "--boxes", "--protocol", "--map"),
         *("--json", "--data"),
     },
-    "explain": {"--method", "--out", "--device"},
+    "explain": {
+        *("--method", "--class", "--clips", "--layer", "--iterations", "--areas", "--format", "--opacity", "--threshold", "--out"),
+        *("--checkpoint", "--device", "--overwrite"),
+    },
+    "predict": {"--top", "--clips", "--views", "--out", "--checkpoint", "--device"},
+    "report": {"--out", "--dataset", "--subset", "--checkpoint", "--clips", "--method", "--device", "--loader", "--data"},
     "export": {"--format", "--out"},
     "doctor": {"--json", "--data"},
     "models": {"--backbone", "--clip-frames", "--clip-size", "--json"},

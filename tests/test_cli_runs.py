@@ -210,6 +210,8 @@ def test_the_demo_compares_draws_each_class_and_is_shown_again(monkeypatch: pyte
     monkeypatch.setattr("cli.demo.has_dali", lambda: False)
     monkeypatch.setitem(recipes.STYLES, "default", (Part("shorter", short),))
     said = run("demo", "--compare", "--data", "data")
+    assert "Open runs/demo/report.html in a browser" in said
+    assert '"name":"demo-abn"' in Path("runs/demo/report.html").read_text()
     assert re.search(r"H\(M_u of ABN\) - H\(M_o\) = -?\d\.\d\d bits", said)
     shown = re.findall(r"  (runs/demo/explanations/.*\.png)", said)
     assert [Path(path).is_file() for path in shown] == [True] * 4

@@ -13,7 +13,7 @@ from toys import nano, toy_batch, toy_config
 from objabn.config import DataConfig
 from objabn.explainers import explain
 from objabn.explainers.explanation import enlarge
-from objabn.explainers.overlay import COLOURS, LABEL_HEIGHT, film, heat_colours, magnify, outline, overlay, stretch, strip
+from objabn.explainers.overlay import COLOURS, LABEL_HEIGHT, heat_colours, magnify, outline, overlay, stretch, strip
 from objabn.explainers.video import read_centre_clip, write_film, write_picture
 
 
@@ -83,6 +83,10 @@ def test_strip_has_a_row_for_the_frames_and_one_for_each_map(tmp_path: Path) -> 
     top = 2 * (20 + LABEL_HEIGHT) + LABEL_HEIGHT
     assert np.array_equal(picture[top : top + 20, -30:], heat)
     assert picture[:LABEL_HEIGHT].max() == 255, "the title is written"
+    longer = strip(frames, maps, ("M_u", "M_o", "M_b"), title="", ranges=np.array([[0, -1, 0], [1, 1, 2]], np.float32))
+    assert np.array_equal(longer[top : top + 20, -30:], overlay(frames[14:15], (maps[1, 14:15] + 1) / 2)[0]), (
+        "stretched to the ranges given"
+    )
     write_picture(tmp_path / "strip.png", picture)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "strip.png")), picture)
     assert [path.name for path in tmp_path.iterdir()] == ["strip.png"]
@@ -100,11 +104,6 @@ def test_a_film_can_be_read_again(tmp_path: Path, size: tuple[int, int]) -> None
         read = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     assert len(read) == 7
     assert [float(frame.mean()) for frame in read] == pytest.approx(ramp.flatten().tolist(), abs=4)
-
-
-def test_film_puts_panels_side_by_side() -> None:
-    frames = np.zeros((2, 20, 30, 3), np.uint8)
-    assert film(frames, np.zeros((3, 2, 20, 30), np.float32), "abc", title="").shape == (2, 20 + LABEL_HEIGHT, 4 * 30, 3)
 
 
 def numbered_video(path: Path, frames: int) -> None:

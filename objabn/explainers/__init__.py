@@ -2,18 +2,49 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from objabn.explainers.attention import attention
+from objabn.explainers.captum_adapter import captum_method
 from objabn.explainers.explanation import Explanation, Method
+from objabn.explainers.extremal_perturbation import extremal_perturbation, st_extremal_perturbation
+from objabn.explainers.feature_pyramids import feature_pyramids
+from objabn.explainers.gradcam import gradcam, gradcam_plus_plus, layercam
+from objabn.explainers.intervention import answer_with_maps
 from objabn.explainers.layerwise import layerwise_explanation
+from objabn.explainers.relevance_cam import relevance_cam
+from objabn.explainers.saliency_tubes import saliency_tubes
+from objabn.explainers.scorecam import scorecam
 from objabn.explainers.subject import Classes, EachFrame, Subject, Volume, class_numbers, subject_of
 
-__all__ = ["METHODS", "Classes", "EachFrame", "Explanation", "Method", "Subject", "Volume", "explain", "find_method", "subject_of"]
+__all__ = [
+    "METHODS",
+    "Classes",
+    "EachFrame",
+    "Explanation",
+    "Method",
+    "Subject",
+    "Volume",
+    "answer_with_maps",
+    "captum_method",
+    "explain",
+    "find_method",
+    "subject_of",
+]
 
 METHODS: dict[str, Method] = {
     "attention": attention,
+    "gradcam": gradcam,
+    "gradcam++": gradcam_plus_plus,
+    "layercam": layercam,
+    "scorecam": scorecam,
+    "saliency_tubes": saliency_tubes,
     "3dcam": layerwise_explanation,
+    "relevance_cam": relevance_cam,
+    "feature_pyramids": feature_pyramids,
+    "extremal_perturbation": extremal_perturbation,
+    "st_extremal_perturbation": st_extremal_perturbation,
 }
 
 
@@ -35,10 +66,12 @@ def explain(
     ("attended": behind the cut), and `volume` turns its output into (B, C, T', y, x); otherwise both are found.
     """
     subject = subject_of(net, layer=layer, volume=volume)
-    clip_BCTYX = clip.to(subject.baseline.device)
-    if clip_BCTYX.ndim != 5:
+    if clip.ndim != 5 or not len(clip):
         raise ValueError(f"Clips of shape {tuple(clip.shape)} cannot be explained; they must be (B, C, T, Y, X), pictures with T = 1.")
-    return find_method(method)(subject, clip_BCTYX, class_numbers(net, classes, clips=len(clip)), **options)
+    # What was made in inference mode may take part in no gradient; a copy made outside may.
+    with torch.inference_mode(mode=False):
+        clip_BCTYX = (clip.clone() if clip.is_inference() else clip).to(subject.baseline.device)
+        return find_method(method)(subject, clip_BCTYX, class_numbers(net, classes, clips=len(clip)), **options)
 
 
 def find_method(method: str | Method) -> Method:

@@ -11,6 +11,17 @@ from objabn.explainers.subject import Subject, chosen_classes
 from objabn.models.network import evaluating
 
 
+class Activations(NamedTuple):
+    """What a layer says of clips, and what the network makes of it."""
+
+    features: Tensor
+    """(B, C, T', y, x) of the layer."""
+    scores: Tensor
+    """(B, K)."""
+    classes: Tensor
+    """(B,) to be explained."""
+
+
 class Evidence(NamedTuple):
     """What class activation maps are made of."""
 
@@ -22,6 +33,16 @@ class Evidence(NamedTuple):
     """(B, K)."""
     classes: Tensor
     """(B,) that the scores are of."""
+
+
+def activations(subject: Subject, clip_BCTYX: Tensor, classes_B: Tensor | None = None) -> Activations:
+    """Return the features of the subject's layer for methods that need no gradient; the predicted class unless others are given."""
+    layer = find_layer(subject, clip_BCTYX)
+    with torch.inference_mode(mode=False), torch.no_grad(), evaluating(subject.net):
+        with captured(subject.net, [layer.name]) as outputs:
+            scores_BK = subject.scores(clip_BCTYX)
+        features = layer.volume(outputs[layer.name], len(clip_BCTYX)).detach().float()
+    return Activations(features, scores_BK.float(), chosen_classes(scores_BK, classes_B))
 
 
 def evidence(subject: Subject, clip_BCTYX: Tensor, classes_B: Tensor | None = None) -> Evidence:

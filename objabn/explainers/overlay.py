@@ -15,9 +15,13 @@ COLOURS = np.array([[20, 10, 60], [170, 0, 140], [255, 100, 0], [255, 255, 150]]
 LABEL_HEIGHT = 24
 
 
-def stretch(map_TYX: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stretch the map of a clip to [0, 1] over all its frames, so that frames stay comparable; a flat one becomes zeros."""
-    low, high = map_TYX.min(), map_TYX.max()
+def stretch(map_TYX: NDArray[np.float32], low: float | None = None, high: float | None = None) -> NDArray[np.float32]:
+    """Stretch the map of a clip to [0, 1] over all its frames, so that frames stay comparable; a flat one becomes zeros.
+
+    `low` and `high` are the ends where the clip is part of something longer.
+    """
+    low = float(map_TYX.min()) if low is None else low
+    high = float(map_TYX.max()) if high is None else high
     return (map_TYX - low) / (high - low) if high > low else np.zeros_like(map_TYX)
 
 
@@ -55,30 +59,28 @@ def with_label(picture: Picture, text: str) -> Picture:
 
 
 def strip(
-    frames_TYXC: Picture, maps_NTYX: NDArray[np.float32], names: Sequence[str], *, title: str, every: int = 2, opacity: float = 0.5
+    frames_TYXC: Picture,
+    maps_NTYX: NDArray[np.float32],
+    names: Sequence[str],
+    *,
+    title: str,
+    every: int = 2,
+    opacity: float = 0.5,
+    contour: float | None = 0.5,
+    ranges: NDArray[np.float32] | None = None,
 ) -> Picture:
     """Return the figure of a clip: a row of every second frame, and for each map a row with its heat over them.
 
-    Each row has a bar with its name and the range of the map's values, which are stretched to it; the title stands on top.
+    Each row has a bar with its name and the range of the map's values, which are stretched to it: that of these frames, or
+    `ranges` (2, N) of a longer video; the title stands on top.
     """
+    low_N, high_N = ranges if ranges is not None else (maps_NTYX.min((1, 2, 3)), maps_NTYX.max((1, 2, 3)))
     shown_TYXC = frames_TYXC[::every]
     rows = [with_label(np.concatenate(list(shown_TYXC), axis=1), title)]
-    for map_TYX, name in zip(maps_NTYX, names, strict=True):
-        heat_TYXC = overlay(shown_TYXC, stretch(map_TYX)[::every], opacity=opacity)
-        rows.append(with_label(np.concatenate(list(heat_TYXC), axis=1), describe(name, map_TYX)))
+    for map_TYX, name, low, high in zip(maps_NTYX[:, ::every], names, low_N, high_N, strict=True):
+        heat_TYXC = overlay(shown_TYXC, stretch(map_TYX, low, high), opacity=opacity, contour=contour)
+        rows.append(with_label(np.concatenate(list(heat_TYXC), axis=1), described(name, low, high)))
     return np.concatenate(rows)
-
-
-def film(frames_TYXC: Picture, maps_NTYX: NDArray[np.float32], names: Sequence[str], *, title: str, opacity: float = 0.5) -> Picture:
-    """Return (T, Y, X, 3) with the frames and their maps side by side."""
-    panels = [(frames_TYXC, title)]
-    panels += [
-        (overlay(frames_TYXC, stretch(map_TYX), opacity=opacity), describe(name, map_TYX))
-        for map_TYX, name in zip(maps_NTYX, names, strict=True)
-    ]
-    return np.stack(
-        [np.concatenate([with_label(panel_TYXC[frame], text) for panel_TYXC, text in panels], axis=1) for frame in range(len(frames_TYXC))]
-    )
 
 
 def magnify(pictures: NDArray[Any], axes_YX: tuple[int, int], *, least_pixels: int = 128) -> NDArray[Any]:
@@ -89,4 +91,9 @@ def magnify(pictures: NDArray[Any], axes_YX: tuple[int, int], *, least_pixels: i
 
 def describe(name: str, map_TYX: NDArray[np.float32]) -> str:
     """Return a map's name with the range of its values."""
-    return f"{name}  {map_TYX.min():.2f} to {map_TYX.max():.2f}"
+    return described(name, float(map_TYX.min()), float(map_TYX.max()))
+
+
+def described(name: str, low: float, high: float) -> str:
+    """Return a map's name with a range of values."""
+    return f"{name}  {low:.2f} to {high:.2f}"

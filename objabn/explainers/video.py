@@ -1,28 +1,26 @@
-"""Videos in and out: the centre clip of any file as evaluation sees it, and films of explanations."""
+"""Videos in and out: the centre clip of any file as evaluation sees it, and films and pictures of explanations."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
-import torch
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from objabn.config import DataConfig
-from objabn.data.index import Index
-from objabn.data.reader import warp
-from objabn.data.sampling import evaluation_plan
-from objabn.data.video import SourceVideo, UnreadableVideoError
+from objabn.explainers.streams import measure
+from objabn.explainers.windows import spread
 from objabn.files import aside
 
-PACKED_SHORT_SIDE = 320
-"""`objabn prepare` reduces larger frames to this before anything else, so the same is done here."""
+CLOCK = 30000
+"""Ticks a second in a film: usual frame rates divide it, 29.97 among them, and MPEG-4 allows no more than 65535."""
 
 
 class CentreClip(NamedTuple):
@@ -42,29 +40,9 @@ def read_centre_clip(path: Path, data: DataConfig) -> CentreClip:
     The file is decoded from its beginning, which is the only way to get frame k of any container. Raises
     FileNotFoundError, and RuntimeError where it cannot be decoded.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no video {path}.")
-    try:
-        # A file does not say reliably how many frames it has, and a long video does not fit into memory: read it twice.
-        with SourceVideo(path) as video:
-            count, fps = sum(1 for _ in video.frames()), video.fps
-        with SourceVideo(path) as video:
-            size_YX = next(video.rgb_frames(short_side=PACKED_SHORT_SIDE)).shape[:2]
-        plan = evaluation_plan(single_video(count, size_YX, fps), np.zeros(1, np.int64), dataclasses.replace(data, views=(1, 1)))
-        with SourceVideo(path) as video:
-            frames_TYXC = pick(video, plan.frames[0])
-    except UnreadableVideoError as error:
-        raise RuntimeError(f"{path} cannot be read: {error}.") from None
-    frames_TCYX = torch.from_numpy(frames_TYXC).permute(0, 3, 1, 2).float()
-    clip_TCYX = warp(frames_TCYX, plan.roi[0].tolist(), data.crop_size).round_().to(torch.uint8)
-    return CentreClip(clip_TCYX.transpose(0, 1).contiguous(), plan.frames[0], film_rate(data, count, fps))
-
-
-def pick(video: SourceVideo, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the wanted frames as (T, Y, X, 3), in any order and repeated as often as asked for."""
-    frames = islice(video.rgb_frames(short_side=PACKED_SHORT_SIDE), int(wanted.max()) + 1)
-    found = {number: frame_YXC for number, frame_YXC in enumerate(frames) if number in wanted}
-    return np.stack([found[number] for number in wanted.tolist()])
+    extent = measure(path)
+    window = next(spread(path, extent, dataclasses.replace(data, views=(1, 1))))
+    return CentreClip(window.clips(data.crop_size)[0], window.frames, film_rate(data, extent.frames, extent.fps))
 
 
 def film_rate(data: DataConfig, count: int, fps: Fraction) -> Fraction:
@@ -75,40 +53,67 @@ def film_rate(data: DataConfig, count: int, fps: Fraction) -> Fraction:
     return max((rate or fps) / data.stride_frames, Fraction(1))
 
 
-def single_video(frames: int, size_YX: tuple[int, ...], fps: Fraction) -> Index:
-    """Return the index of one video, for which the sampling rules can be asked."""
-    zero = np.zeros(1, np.int64)
-    return Index(
-        name_bytes=np.zeros(0, np.uint8),
-        name_offsets=np.zeros(2, np.int64),
-        label=zero,
-        frames=np.array([frames]),
-        height=np.array([size_YX[0]], np.int32),
-        width=np.array([size_YX[1]], np.int32),
-        fps=np.array([fps], np.float32),
-        group=np.zeros(1, np.int32),
-        subset=np.zeros((1, 1), np.uint8),
-        shard=np.zeros(1, np.int32),
-        first_frame=zero,
-    )
+class FilmWriter:
+    """Takes the frames of a film one after the other, each with its time."""
+
+    def __init__(self, container: av.container.OutputContainer, rate: Fraction) -> None:
+        self.container, self.rate = container, rate
+        self.stream: VideoStream | None = None
+        self.last = -1
+
+    def add(self, picture_YXC: NDArray[np.uint8], seconds: float) -> None:
+        """Add a frame that is shown from a time on, later than the one before."""
+        height, width = picture_YXC.shape[:2]
+        even = np.pad(picture_YXC, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        self.stream = self.stream or self.open_stream(even.shape[1], even.shape[0])
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+        frame.pts = self.last = max(round(seconds * CLOCK), self.last + 1)
+        frame.time_base = Fraction(1, CLOCK)
+        frame.duration = round(CLOCK / self.rate)
+        self.container.mux(self.stream.encode(frame))
+
+    def open_stream(self, width: int, height: int) -> VideoStream:
+        """Begin with the first frame, whose size all have."""
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        stream = self.container.add_stream(codec, rate=self.rate.limit_denominator(1001))
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, CLOCK)
+        stream.options = {"crf": "20", "preset": "fast"} if codec == "libx264" else {"qscale": "3"}
+        return stream
+
+    def close(self) -> None:
+        """Write what the encoder still holds."""
+        if self.stream is not None:
+            self.container.mux(self.stream.encode())
+
+
+@contextmanager
+def film_writer(path: Path, *, frames_per_second: Fraction) -> Iterator[FilmWriter]:
+    """Open an MP4 that plays everywhere: H.264 where this PyAV has an encoder for it, else MPEG-4; odd sizes repeat an edge.
+
+    `frames_per_second` is the usual rate; the last frame is shown as long as that. The file is there once it is whole.
+    """
+    with aside(path) as file, av.open(file, "w", format="mp4") as container:
+        writer = FilmWriter(container, frames_per_second)
+        yield writer
+        writer.close()
 
 
 def write_film(path: Path, frames_TYXC: NDArray[np.uint8], *, frames_per_second: Fraction) -> None:
-    """Write an MP4 that plays everywhere: H.264 where this PyAV has an encoder for it, else MPEG-4; odd sizes repeat an edge."""
-    height, width = frames_TYXC.shape[1:3]
-    even = np.pad(frames_TYXC, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with aside(path) as file, av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=frames_per_second.limit_denominator(1001))
-        assert isinstance(stream, VideoStream)
-        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
-        stream.options = {"crf": "18"} if codec == "libx264" else {"qscale": "3"}
-        for picture in even:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
-        container.mux(stream.encode())
+    """Write an MP4 of frames at a constant rate."""
+    with film_writer(path, frames_per_second=frames_per_second) as writer:
+        for number, picture_YXC in enumerate(frames_TYXC):
+            writer.add(picture_YXC, float(number / frames_per_second))
 
 
 def write_picture(path: Path, picture_YXC: NDArray[np.uint8]) -> None:
     """Write a PNG."""
     with aside(path) as file:
         Image.fromarray(picture_YXC).save(file, "PNG")
+
+
+def write_animation(path: Path, pictures: list[Image.Image], milliseconds: list[int]) -> None:
+    """Write a GIF that plays for ever; each picture is shown so long, in steps of ten milliseconds."""
+    with aside(path) as file:
+        pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, disposal=1)

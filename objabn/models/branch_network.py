@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from objabn.config import ModelConfig
 from objabn.models.backbone import Backbone
-from objabn.models.branches import Branch
+from objabn.models.branches import Attention, Branch
 from objabn.models.network import AttentionNetwork, for_each_frame
 from objabn.models.tails import Tail
 from objabn.types import Output
@@ -60,7 +60,10 @@ class BranchNetwork(AttentionNetwork):
 
     def answer(self, features: tuple[Tensor, ...], *, frames: int) -> Output:
         """Answer what the stem made of a clip of so many frames."""
-        attention = self.branch(features[0])
+        return self.answer_by(features, self.branch(features[0]), frames=frames)
+
+    def answer_by(self, features: tuple[Tensor, ...], attention: Attention, *, frames: int) -> Output:
+        """Answer what the stem made of a clip of so many frames by these maps, whoever drew them."""
         gated = self.gate(features[0], attention.maps, attention.frame_weights)
         if self.tail is None:
             logits = self.backbone.tail((gated, *self.gate_sides(features[1:], attention.maps)))

@@ -1,5 +1,7 @@
 """Attention gates on every stage (Yudistira et al. 2020): global features decide where each stage is listened to."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -64,12 +66,20 @@ class GatedNetwork(AttentionNetwork):
     def forward(self, clip: Tensor) -> Output:
         """Answer a clip (B, 3, T, Y, X) of uint8 RGB; explainers may pass floats on the same scale of 0 to 255."""
         stages = self.backbone.stages(self.backbone.stem(self.normalize(clip)))
+        return self.answer_by(stages, self.draw(stages), frames=clip.shape[2])
+
+    def draw(self, stages: Sequence[Tensor]) -> list[Tensor]:
+        """Draw the map of each stage on the stage's own grid, (B, 1, T', y, x)."""
         signal = stages[-1].mean((2, 3, 4), keepdim=True)
-        maps = [gate(features, signal) for gate, features in zip(self.gate, stages, strict=True)]
+        return [gate(features, signal) for gate, features in zip(self.gate, stages, strict=True)]
+
+    def answer_by(self, stages: Sequence[Tensor], maps: Sequence[Tensor], *, frames: int) -> Output:
+        """Answer what the stages made of a clip of so many frames by these maps, whoever drew them."""
+        signal = stages[-1].mean((2, 3, 4))
         pools = [self.gating(features, drawn).mean((2, 3, 4)) for features, drawn in zip(stages, maps, strict=True)]
-        logits = self.tail(torch.cat([*pools, signal.flatten(1)], 1))
+        logits = self.tail(torch.cat([*pools, signal], 1))
         grid = (stages[0].shape[3], stages[0].shape[4])
-        shown = torch.cat([resample(drawn, frames=clip.shape[2], grid=grid) for drawn in maps], 1)
+        shown = torch.cat([resample(drawn, frames=frames, grid=grid) for drawn in maps], 1)
         return Output(logits, None, shown, stages[-1], None)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function
 
 
 class SingleGate(nn.Module):
@@ -42,7 +43,17 @@ class MergingGate(nn.Module):
         weight_NCC = self.merge.weight.unflatten(1, (self.heads, self.channels)).movedim(1, 0)
         # The backward pass sees what is kept here, and no autocast: all three must be of the type that is computed in.
         dtype = compute_dtype(features)
-        return GatedMerge.apply(features.to(dtype), maps.to(dtype), weight_NCC.to(dtype))
+        return merge_gated(features.to(dtype), maps.to(dtype), weight_NCC.to(dtype))
+
+
+def merge_gated(features: Tensor, maps: Tensor, weight_NCC: Tensor) -> Tensor:
+    """Return the sum over n of W_n (h * M_n); who watches the operations of PyTorch sees this one as one of them."""
+    tensors = (features, maps, weight_NCC)
+    if has_torch_function(tensors):
+        seen: Tensor = handle_torch_function(merge_gated, tensors, *tensors)
+        return seen
+    merged: Tensor = GatedMerge.apply(*tensors)
+    return merged
 
 
 def compute_dtype(features: Tensor) -> torch.dtype:

@@ -1,5 +1,6 @@
 """Scores of videos from scores of their views, and the pass over a subset that yields them."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,7 +88,8 @@ class VideoScores:
             top1=percent(ranks == 0),
             top5=percent(ranks < min(5, len(scores[0].probabilities))),
             branch_top1=percent(np.array(branch) == 0) if branch else None,
-            nll=float(np.mean([-np.log(max(score.probability(), np.finfo(np.float64).tiny)) for score in scores])),
+            # Rounded once, whatever the order of videos.
+            nll=math.fsum(-math.log(max(score.probability(), np.finfo(np.float64).tiny)) for score in scores) / len(scores),
             clip_top1=100 * sum(score.correct_views for score in scores) / sum(score.views for score in scores),
         )
 
