@@ -5,6 +5,7 @@ import importlib
 import io
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def timed(method: str, net: nn.Module, clip: Tensor, repeats: int) -> list[Row]:
     if method == "gradcam":
         ways["captum, class asked for first"] = captum_predicted
         ways["captum, class given"] = captum_given
-    timings = measure({name: lambda way=way: way(net, clip) for name, way in ways.items()}, repeats=repeats)
+    timings = measure({name: partial(way, net, clip) for name, way in ways.items()}, repeats=repeats)
     _, _, frames, size, _ = clip.shape
     case = f"x3d_m {method}: {frames} frames, {size} px"
     return [timings_row("explain", case, timings, peer=name, peer_name=name, unit="s") for name in ways if name != "ours"]
@@ -86,7 +87,7 @@ def pytorch_grad_cam(method: str) -> Explain:
 def volume_score_cam(score_cam: type[Any]) -> type[Any]:
     """Return its ScoreCAM with its own steps in 3-D: all masked clips at once, then passes of 16."""
 
-    class VolumeScoreCAM(score_cam):  # type: ignore[misc]
+    class VolumeScoreCAM(score_cam):
         def get_cam_weights(self, clip: Tensor, _layers: Any, targets: Any, activations: Any, _grads: Any) -> Any:
             with torch.no_grad():
                 enlarged = functional.interpolate(torch.from_numpy(activations).to(clip.device), clip.shape[2:], mode="trilinear")
@@ -121,7 +122,7 @@ def captum_predicted(net: nn.Module, clip: Tensor) -> Tensor:
 def memory_row(method: str, clips: int, frames: int, size: int, device: str) -> Row:
     """Compare how much more memory is in use behind the last clip than behind the first tenth of them; Score-CAM takes four channels."""
     net = x3d_m(frames, size, device)
-    options = {"channels": 4} if method == "scorecam" else {}
+    options: dict[str, Any] = {"channels": 4} if method == "scorecam" else {}
     ways: dict[str, Explain] = {"ours": lambda net, clip: explain(net, clip, method=method, layer=LAYER, **options)}
     if method != "scorecam":
         ways["peer"] = pytorch_grad_cam(method)

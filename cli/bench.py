@@ -21,6 +21,7 @@ class Suite(StrEnum):
     loader = "loader"
     scale = "scale"
     step = "step"
+    explain = "explain"
     all = "all"
 
 
@@ -32,10 +33,13 @@ def bench(
         typer.Option(help="Packed dataset for the loader suite; give it again for other packings.", autocompletion=complete_dataset),
     ] = ["demo"],  # noqa: B006
     videos: Annotated[Path | None, typer.Option(help="The dataset's original videos, which the peers read.")] = None,
+    size: Annotated[
+        int, typer.Option(min=32, help="Side of the clips of the explain suite; Score-CAM's are half as large on a CPU.")
+    ] = 224,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     data: DataOption = Path("data"),
 ) -> None:
-    """Measure the attention-branch core, the loader and the training step beside their peers.
+    """Measure the attention-branch core, the loader, the training step or explainers beside their peers.
 
     Example: objabn bench loader --dataset ucf101 --videos UCF-101 --json loader.json
     """
@@ -55,6 +59,8 @@ def bench(
         rows += loader_rows(dataset, videos, data)
     if suite is Suite.scale:
         rows += scale_rows(dataset[0], data)
+    if suite is Suite.explain:
+        rows += explain_rows(device, size)
     show(rows)
     if json_file is not None:
         write_json(json_file, report(rows))
@@ -83,6 +89,16 @@ def scale_rows(name: str, data: Path) -> "list[Row]":
 
     packed = open_dataset(dataset_folder(name, data))
     return scale.run(packed, recipe(packed.name).data)
+
+
+def explain_rows(device: str, size: int) -> "list[Row]":
+    """Run the explain suite, which is not part of `all`: it takes minutes, and libraries that are installed for it alone."""
+    from benchmarks import explain
+
+    try:
+        return explain.run(device=device, size=size)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"{error.name} is not installed; `pip install 'objabn[bench]'` brings it.") from error
 
 
 def show(rows: "list[Row]") -> None:

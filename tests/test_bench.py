@@ -60,6 +60,30 @@ def test_both_ways_of_the_core_compute_the_same() -> None:
         torch.testing.assert_close(values[0], values[1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_explain_rows_and_what_they_compare() -> None:
+    pytest.importorskip("pytorch_grad_cam")
+    pytest.importorskip("captum")
+    from benchmarks import explain
+
+    *rows, memory = explain.run(frames=4, size=64, repeats=1, memory_clips=4, memory_size=32)[:-3]
+    methods = ["gradcam", "gradcam", "gradcam", "gradcam++", "layercam", "scorecam"]
+    assert [row.case.partition(":")[0] for row in rows] == [f"x3d_m {method}" for method in methods]
+    for row in rows:
+        assert_compared(row, suite="explain", unit="s", repeats=1)
+    assert (memory.case, memory.unit) == ("x3d_m gradcam: memory gained over 4 clips of 4 frames, 32 px", "MB")
+    # Both sides of Score-CAM explain alike, up to how they enlarge and that flat channels count in the peer's softmax.
+    torch.manual_seed(0)
+    net, clip = explain.x3d_m(4, 64, "cpu"), torch.randn(1, 3, 4, 64, 64)
+    found, peer = (
+        explain.explain(net, clip, method="scorecam", layer=explain.LAYER).maps[0, 0],
+        explain.pytorch_grad_cam("scorecam")(net, clip),
+    )
+    assert torch.corrcoef(torch.stack([found.flatten(), torch.from_numpy(peer).flatten()]))[0, 1] > 0.95
+    ours, captum = explain.explain(net, clip, method="gradcam", layer=explain.LAYER).maps, explain.captum_predicted(net, clip)
+    torch.testing.assert_close(ours, (captum - captum.min()) / (captum.max() - captum.min()), rtol=1e-3, atol=1e-4)
+
+
 def nested(values: Any) -> list[Any]:
     """Take lists within lists apart."""
     return [part for value in values for part in nested(value)] if isinstance(values, list | tuple) else [values]

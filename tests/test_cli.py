@@ -33,6 +33,10 @@ COMMANDS = {
         *("--checkpoint", "--device", "--overwrite"),
     },
     "predict": {"--top", "--clips", "--views", "--out", "--checkpoint", "--device"},
+    "compare": {
+        *("--method", "--measure", "--class", "--layer", "--dataset", "--subset", "--checkpoint", "--videos", "--steps", "--tolerance"),
+        *("--baseline", "--bootstrap", "--seed", "--json", "--markdown", "--latex", "--out", "--dry-run", "--device", "--loader", "--data"),
+    },
     "report": {"--out", "--dataset", "--subset", "--checkpoint", "--clips", "--method", "--device", "--loader", "--data"},
     "export": {"--format", "--out"},
     "doctor": {"--json", "--data"},

@@ -78,7 +78,7 @@ def test_protocol_and_maps_are_chosen() -> None:
     assert "temporal_hits" in found["maps"]["M_o"]
     refused = {
         ("--protocol", "meng"): "give these too: --boxes FILE",
-        ("--boxes", "boxes.json", "--map", "M_b"): "There is no map 'M_b'; choose of M_o, 3dcam",
+        ("--boxes", "boxes.json", "--map", "M_b"): "There is no map 'M_b'; choose of M_o, gradcam, ",
         ("--boxes", "none.mat"): "There is no file of boxes none.mat",
     }
     for words, sentence in refused.items():

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,17 @@ def test_bold_is_what_is_better_than_all_beside_it_beyond_chance() -> None:
     assert {cell[1:] for cell in best if cell.run == "object" and cell.row != "answer"} == {("M_b", "insertion"), ("M_b", "deletion")}
     assert not any(cell.quantity == "entropy" for cell in best), "sharper is not better"
     assert not compared(ABN, run("twin", top1=HALF)).found.best & {Cell("abn", "answer", "top1"), Cell("twin", "answer", "top1")}
+
+
+def test_few_videos_make_nothing_bold() -> None:
+    few = [
+        replace(run, values={row: {name: column[:19] for name, column in of.items()} for row, of in run.values.items()})
+        for run in (ABN, OBJECT)
+    ]
+    found = statistics(few, baseline="abn", resamples=100, seed=0)
+    assert found.best == frozenset()
+    assert Interval(1, 0.5, 2, 20).leaves_out_zero and Interval(-1, -2, -0.5, 20).leaves_out_zero
+    assert not Interval(1, 0.5, 2, 19).leaves_out_zero and not Interval(1, 0.0, 2, 99).leaves_out_zero
 
 
 def test_one_run_is_a_comparison() -> None:

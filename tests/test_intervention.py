@@ -184,3 +184,16 @@ def test_what_cannot_be_answered_is_said() -> None:
         answer_with_maps(net, clip, {"M": maps[:, 0]})
     with pytest.raises(ValueError, match="Linear draws no maps that gate its features"):
         answer_with_maps(nn.Linear(1, 1), clip, maps)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("system", ["three heads", "st_abn", "gated"])
+def test_maps_from_elsewhere_are_taken_to_the_gpu(system: str) -> None:
+    net, clip = build("x3d_nano", system).eval(), random_clip()
+    with torch.inference_mode():
+        on_cpu = Intervention(net, clip)
+        maps = on_cpu.own.maps.flip(4)
+        expected = on_cpu.answer(maps).logits
+        on_gpu = Intervention(net.cuda(), clip)
+        assert torch.equal(on_gpu.answer(on_gpu.own.maps).logits, on_gpu.own.logits)
+        torch.testing.assert_close(on_gpu.answer(maps).logits.cpu(), expected, rtol=1e-2, atol=1e-2)

@@ -12,6 +12,7 @@ from toys import FRAMES, nano, toy_batch, toy_config, toy_index
 from objabn.data.boxes import Tube
 from objabn.evaluation import evaluate
 from objabn.localisation import PROTOCOLS, Localisation, Localiser
+from objabn.localisation.localiser import EXPLAINERS
 from objabn.types import Batch, Output
 
 CONFIG = toy_config()
@@ -157,22 +158,27 @@ def batch_of(videos: list[int]) -> Batch:
     return toy_batch(0, clips=len(videos))._replace(video=torch.tensor(videos), present=present)
 
 
-def test_a_network_is_evaluated_with_its_maps_and_3dcam() -> None:
+def test_a_network_is_evaluated_with_its_maps_and_explainers() -> None:
     net, boxes = nano(toy_config()), {"Biking/v_0": (steady(0.2, 0.2, 0.8, 0.8),), "Biking/v_2": (steady(0, 0, 1, 1),)}
-    localiser = Localiser(net, dataset(), CONFIG, boxes, maps=("M_o", "3dcam"))
+    localiser = Localiser(net, dataset(), CONFIG, boxes, maps=("M_o", "3dcam", "saliency_tubes"))
     evaluation = evaluate(net, [batch_of([0, 1, 2, 2])], on_batch=localiser.add)
     found = localiser.result()
     assert evaluation.videos == 3
     assert (found.videos, found.videos_without_boxes, found.clips, found.frames) == (2, 1, 2, 8), "padding does not count"
-    assert set(found.maps) == {"M_o", "3dcam"}
+    assert set(found.maps) == {"M_o", "3dcam", "saliency_tubes"}
     assert 0 < found.maps["3dcam"].mean_iou < 1
+    # The last stage has one cell for 32 pixels: its map says when, and nothing of where.
+    tubes = found.maps["saliency_tubes"]
+    assert (tubes.empty_frames, tubes.mean_iou) == (8, 0)
+    assert 0 < tubes.temporal_recall < 1
+    assert "attention" not in EXPLAINERS, "which are the network's own maps, by another name"
     values = json.loads(json.dumps(found.to_dict()))
     assert values["note"] == PROTOCOLS["objabn"].note
     assert "temporal_hits" not in values["maps"]["M_o"]
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    with pytest.raises(ValueError, match="There is no map 'M_x'; choose of M_o, 3dcam"):
+    with pytest.raises(ValueError, match="There is no map 'M_x'; choose of M_o, gradcam, "):
         Localiser(STUB, dataset(), CONFIG, {}, maps=("M_x",))
     with pytest.raises(ValueError, match="None of 3 videos has boxes; they have names like Biking/v_0, those with boxes like Diving/v_1"):
         Localiser(STUB, dataset(), CONFIG, {"Diving/v_1": (), "Biking/v_0": ()})

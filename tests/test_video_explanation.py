@@ -22,7 +22,7 @@ from objabn.explainers.film import CONTOUR, Caption, FilmDrawer, contour_over, h
 from objabn.explainers.finished import explains_another, find_explanation, fingerprint
 from objabn.explainers.maps_file import read_maps
 from objabn.explainers.overlay import overlay
-from objabn.explainers.panels import HEADER_HEIGHT, LABEL_HEIGHT, Chart, Span, clock, fitting, font, panel_size, ticks
+from objabn.explainers.panels import HEADER_HEIGHT, LABEL_HEIGHT, Chart, Span, clock, fitting, font, ticks
 from objabn.explainers.recording import Recording
 from objabn.explainers.video_settings import VideoSettings
 from objabn.explainers.windows import Window, read_windows
@@ -146,8 +146,18 @@ def test_long_names_are_cut_in_the_middle() -> None:
     assert font().getlength(cut) <= 100
 
 
-def test_panels_become_smaller_when_there_are_many() -> None:
-    assert [panel_size(maps) for maps in (1, 6, 7, 11, 30)] == [256, 256, 234, 154, 128]
+@pytest.mark.parametrize(
+    ("maps", "columns", "last"), [(1, 2, (264, 308)), (6, 7, (1564, 308)), (7, 4, (784, 864)), (12, 7, (1304, 864)), (20, 7, (1564, 1420))]
+)
+def test_many_maps_stand_in_several_rows(tmp_path: Path, maps: int, columns: int, last: tuple[int, int]) -> None:
+    names = tuple(f"M_{number}" for number in range(maps))
+    with recorded(tmp_path, [[0]], [[0.0]]) as recording:
+        found = recording.windows[0]
+        recording.names, recording.windows = names, [found._replace(low=np.zeros(maps), high=np.ones(maps))]
+        drawer = FilmDrawer(recording, Caption("v", CLASSES, is_class_given=False), opacity=0.5, threshold=0.5)
+        assert (drawer.columns, drawer.corner(maps, 1)) == (columns, last)
+        width, height = drawer.ground.size
+        assert (width, height) == (4 + 260 * columns, last[1] + 22 + 256 + 4)
 
 
 def test_heat_is_that_of_overlay_and_contours_run_around_what_is_above() -> None:

@@ -39,20 +39,20 @@ def address(folder: Path) -> Iterator[str]:
     import uvicorn
 
     from objabn.viewing.page import Viewer
-    from objabn.viewing.server import ReadyServer, build_app, reserve_port
+    from objabn.viewing.server import PageServer, build_app, reserve_port
 
-    config = toy_config()
-    net = nano(config).eval()
+    net = nano(toy_config()).eval()
     net.class_names = NAMES
     # The blocks of a new network do nothing yet, so that its answer hardly hangs on its map.
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):
             nn.init.constant_(module.weight, 1.5)
     nn.init.normal_(net.get_submodule(net.classifier).weight, 0, 0.3)
-    viewer = Viewer(net=net, data=config.data, title="<b>a run</b>", methods=("gradcam",), folder=folder)
+    viewer = Viewer(net=net, data=toy_config().data, title="<b>a run</b>", methods=("gradcam",), folder=folder)
     ready = threading.Event()
     with reserve_port(0) as holder:
-        server = ReadyServer(uvicorn.Config(build_app(viewer), log_level="warning", timeout_graceful_shutdown=1), ready.set)
+        config = uvicorn.Config(build_app(viewer), log_level="warning", timeout_graceful_shutdown=1)
+        server = PageServer(config, on_ready=ready.set, on_end=viewer.is_ending.set)
         thread = threading.Thread(target=server.run, args=([holder],))
         thread.start()
         assert ready.wait(30)

@@ -81,6 +81,19 @@ def test_a_stroke_in_pieces_is_the_stroke_and_is_undone_at_once() -> None:
     assert not pieces.is_edited
 
 
+def test_an_undone_stroke_goes_on_as_a_new_one() -> None:
+    each = editor()
+    each.stroke(0, [[0.1, 0.1]], Brush(), frame=None, is_new=True)
+    kept = each.maps.copy()
+    each.stroke(0, [[0.5, 0.5]], Brush(), frame=None, is_new=True)
+    each.undo()
+    each.stroke(0, [[0.9, 0.9]], Brush(), frame=None, is_new=False)
+    assert each.maps[0, 0, 0, 0] == kept[0, 0, 0, 0] == 1, "what was drawn before it stays"
+    assert (each.maps[0, 0, 2, 2], each.maps[0, 0, 4, 4]) == (kept[0, 0, 2, 2], 1)
+    each.undo()
+    assert np.array_equal(each.maps, kept)
+
+
 def test_a_frame_is_painted_with_those_that_share_its_map() -> None:
     alone, merged = editor(), editor(drawn=2)
     for each in (alone, merged):
@@ -169,7 +182,9 @@ def test_maps_are_shown_with_the_range_they_had_before(scene: Scene) -> None:
     assert scene.has("M_o")
     assert not scene.has("gradcam")
     before = [module.training for module in scene.net.modules()]
-    scene.explain("gradcam")
+    scene.explain("gradcam", lambda: True)
+    assert not scene.has("gradcam"), "nobody waited for it"
+    scene.explain("gradcam", lambda: False)
     drawn = scene.shown("gradcam")
     assert drawn.values.shape == (4, 32, 32)
     assert not drawn.is_editable

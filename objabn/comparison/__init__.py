@@ -2,9 +2,9 @@
 
 from objabn.comparison.bootstrap import Interval, bootstrap_intervals, mcnemar, wilson_interval
 from objabn.comparison.comparison import Comparison, RunFacts, make_comparison
+from objabn.comparison.differences import Cell, Difference, RunValues, Statistics, statistics
 from objabn.comparison.measuring import Measuring
 from objabn.comparison.quantities import QUANTITIES, Quantity
-from objabn.comparison.statistics import Cell, Difference, RunValues, Statistics, statistics
 
 __all__ = [
     "QUANTITIES",

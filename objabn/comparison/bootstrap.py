@@ -14,6 +14,8 @@ from objabn.evaluation import mean_of_finite
 
 Columns = NDArray[np.float64]
 LEVEL = 0.95
+FEW_VIDEOS = 20
+"""Below, bootstrap intervals are noticeably too narrow."""
 MOST_DRAWS = 2**22
 """Videos drawn at a time, so that a large subset stays in memory."""
 
@@ -27,6 +29,11 @@ class Interval(NamedTuple):
     high: float
     videos: int
     """That have a value."""
+
+    @property
+    def leaves_out_zero(self) -> bool:
+        """Whether 0 lies outside, and enough videos say so."""
+        return self.videos >= FEW_VIDEOS and (self.low > 0 or self.high < 0)
 
 
 def bootstrap_intervals(values_VQ: Columns, *, resamples: int, seed: int) -> list[Interval]:

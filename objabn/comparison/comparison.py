@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from objabn.comparison.bootstrap import LEVEL, Interval
+from objabn.comparison.bootstrap import FEW_VIDEOS, LEVEL, Interval
 from objabn.comparison.description import machine_text
+from objabn.comparison.differences import Cell, Difference, RunValues, Statistics, statistics
 from objabn.comparison.measuring import Measuring
 from objabn.comparison.quantities import QUANTITIES
-from objabn.comparison.statistics import Cell, Difference, RunValues, Statistics, statistics
 from objabn.comparison.video_table import ANSWER_ROW, listed
-
-FEW_VIDEOS = 20
-"""Below, bootstrap intervals are noticeably too narrow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +64,7 @@ class Comparison:
             "level": LEVEL,
             "fingerprints": {"frames": self.fingerprints[0], "masks": self.fingerprints[1]},
             "settings": dataclasses.asdict(self.settings),
+            "quantities": {name: {"meaning": each.meaning, "better": each.better} for name, each in QUANTITIES.items()},
             "notes": self.notes(),
             "runs": [run_dict(run, self.found.estimates) for run in self.runs],
             "differences": [difference_dict(each) for each in self.found.differences],
@@ -102,7 +100,7 @@ def how_sentences(comparison: Comparison) -> list[str]:
         + f", insertion and deletion take {settings.steps} steps.",
     ]
     if count < FEW_VIDEOS:
-        sentences.append(f"Intervals from fewer than {FEW_VIDEOS} videos are too narrow; this is a trial.")
+        sentences.append(f"Intervals from fewer than {FEW_VIDEOS} videos are too narrow: this is a trial, and nothing is bold.")
     return sentences
 
 

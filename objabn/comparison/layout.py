@@ -1,13 +1,13 @@
 """The tables of a comparison, as the paper has them: networks first, then maps, then differences; how they look is for others."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from objabn.comparison.bootstrap import Interval
 from objabn.comparison.comparison import Comparison
+from objabn.comparison.differences import Cell, Difference
 from objabn.comparison.quantities import ANSWER, NETWORK, PLACE, QUANTITIES, Quantity
-from objabn.comparison.statistics import Cell, Difference
 from objabn.comparison.video_table import ANSWER_ROW
 
 PAPER_ORDER = ("M_u", "M_o", "M_b")
@@ -119,7 +119,7 @@ def difference_entry(difference: Difference | None) -> Entry:
     if difference is None or math.isnan(difference.interval.value):
         return Entry()
     digits, interval = QUANTITIES[difference.cell.quantity].digits, difference.interval
-    return Entry(signed(interval.value, digits), interval_text(interval, f"+.{digits}f"), interval.low > 0 or interval.high < 0)
+    return Entry(signed(interval.value, digits), interval_text(interval, f"+.{digits}f"), interval.leaves_out_zero)
 
 
 def signed(value: float, digits: int) -> str:
@@ -145,9 +145,3 @@ def pair_text(first: Row, second: Row) -> str:
     if first[1] == second[1]:
         return f"{first[1]}: {first[0]} - {second[0]}"
     return f"{first[0]} {first[1]} - {second[0]} {second[1]}"
-
-
-def quantity_lines(names: Iterable[str]) -> list[str]:
-    """Say of each quantity in a line what it is and which way is better."""
-    sides = {"higher": "; higher is better", "lower": "; lower is better", None: ""}
-    return [f"{QUANTITIES[name].title}: {QUANTITIES[name].meaning}{sides[QUANTITIES[name].better]}." for name in names]

@@ -27,7 +27,9 @@ def passes_of_clip(net: AttentionNetwork, method: str, settings: Measuring) -> i
 
 def seconds_of_pass(net: AttentionNetwork) -> float:
     """Return how long one clip takes here, at best: the first pass is slow, and who else computes here will not always do so."""
-    clip_BCTYX = torch.zeros(1, 3, net.clip_frames, net.clip_size, net.clip_size, device=next(net.parameters()).device)
+    place, size = next(net.parameters()).device, net.clip_size
+    # As loaders lay it out: channels last.
+    clip_BCTYX = torch.zeros(1, net.clip_frames, size, size, 3, dtype=torch.uint8, device=place).permute(0, 4, 1, 2, 3)
     seconds = []
     with evaluating(net), torch.inference_mode():
         for _ in range(PASSES_TIMED):

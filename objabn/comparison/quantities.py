@@ -28,8 +28,6 @@ class Quantity:
     """Compares within one size of the attention grid only."""
     meets_objects: bool = False
     """Compares a map with masks: what is good for others is bad for M_b, which shows what is no object."""
-    is_dear: bool = False
-    """Costs many passes of the network."""
 
 
 NETWORK: dict[str, Quantity] = {
@@ -77,17 +75,13 @@ PLACE: dict[str, Quantity] = {
 
 ANSWER: dict[str, Quantity] = {
     "insertion": Quantity(
-        title="insertion", meaning="mean probability while the clip appears from the map's highest places on", better="higher", is_dear=True
+        title="insertion", meaning="mean probability while the clip appears from the map's highest places on", better="higher"
     ),
     "deletion": Quantity(
-        title="deletion", meaning="mean probability while the clip vanishes from the map's highest places on", better="lower", is_dear=True
+        title="deletion", meaning="mean probability while the clip vanishes from the map's highest places on", better="lower"
     ),
     "average_drop": Quantity(
-        title="drop (%)",
-        meaning="part of the probability that is lost where the clip is faded by the map",
-        better="lower",
-        digits=1,
-        is_dear=True,
+        title="drop (%)", meaning="part of the probability that is lost where the clip is faded by the map", better="lower", digits=1
     ),
     "average_increase": Quantity(
         title="increase (%)",
@@ -96,7 +90,6 @@ ANSWER: dict[str, Quantity] = {
         scale=100.0,
         digits=1,
         is_share=True,
-        is_dear=True,
     ),
     "seconds": Quantity(title="s/clip", meaning="time of the explanation alone, of a single clip; the median", statistic="median"),
 }

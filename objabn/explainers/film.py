@@ -32,6 +32,8 @@ from objabn.explainers.recording import Recording
 
 HEAT = heat_colours(np.linspace(0, 1, 256, dtype=np.float32)).astype(np.uint16)
 """(256, 3) the colours of heat."""
+MOST_COLUMNS = 7
+"""Columns of a film, 1824 pixels; more maps stand below."""
 CONTOUR, SHADE = (255, 226, 60), 0.45
 """The line around what lies above the threshold, and how bright what lies below it is shown."""
 
@@ -88,10 +90,11 @@ class FilmDrawer:
         self.side = recording.picture_size
         self.chances_MK = np.stack([window.probabilities for window in recording.windows])
         self.followed = np.argsort(-self.chances_MK.mean(0), kind="stable")[: len(CLASS_COLOURS)]
-        columns = len(recording.names) + 1
-        self.width = columns * (self.side + GAP) + GAP
-        self.second_row = HEADER_HEIGHT + LABEL_HEIGHT + self.side
-        chart_top = self.second_row + LABEL_HEIGHT + self.side + GAP
+        pairs = len(recording.names) + 1
+        blocks = -(-pairs // MOST_COLUMNS)
+        self.columns = -(-pairs // blocks)
+        self.width = self.columns * (self.side + GAP) + GAP
+        chart_top = HEADER_HEIGHT + 2 * blocks * (LABEL_HEIGHT + self.side) + GAP
         self.chart = None
         if len(recording.windows) > 1:
             self.chart = Chart(self.spans(), left=GAP, top=chart_top, width=self.width - 2 * GAP)
@@ -111,19 +114,20 @@ class FilmDrawer:
                 begins[number] = ends[number - 1] = max(begin, end)
         return [Span(*each) for each in zip(begins, ends, self.chances_MK[:, self.followed], strict=True)]
 
-    def left(self, column: int) -> int:
-        """Return where a column of panels begins."""
-        return GAP + column * (self.side + GAP)
+    def corner(self, pair: int, row: int) -> tuple[int, int]:
+        """Return left and top of a panel with its label: pairs of panels stand side by side, one below the other, in blocks of columns."""
+        block, column = divmod(pair, self.columns)
+        return GAP + column * (self.side + GAP), HEADER_HEIGHT + (2 * block + row) * (LABEL_HEIGHT + self.side)
 
     def draw_ground(self, height: int) -> Image.Image:
         """Draw what is the same in all frames."""
         ground = blank(self.width, height)
         draw = ImageDraw.Draw(ground)
-        draw_label(draw, self.left(0), HEADER_HEIGHT, self.side, "what the network sees")
-        draw_label(draw, self.left(0), self.second_row, self.side, "answer")
-        for column, (name, low, high) in enumerate(zip(self.recording.names, *self.recording.ranges().tolist(), strict=True), 1):
-            draw_label(draw, self.left(column), HEADER_HEIGHT, self.side, name, f"{low:.2f} to {high:.2f}")
-            draw_label(draw, self.left(column), self.second_row, self.side, name, f"above {low + self.threshold * (high - low):.2f}")
+        draw_label(draw, *self.corner(0, 0), self.side, "what the network sees")
+        draw_label(draw, *self.corner(0, 1), self.side, "answer")
+        for pair, (name, low, high) in enumerate(zip(self.recording.names, *self.recording.ranges().tolist(), strict=True), 1):
+            draw_label(draw, *self.corner(pair, 0), self.side, name, f"{low:.2f} to {high:.2f}")
+            draw_label(draw, *self.corner(pair, 1), self.side, name, f"above {low + self.threshold * (high - low):.2f}")
         if self.chart:
             self.chart.draw(draw)
         return ground
@@ -151,9 +155,9 @@ class FilmDrawer:
         ground = self.ground.copy()
         draw, chances_K = ImageDraw.Draw(ground), self.chances_MK[window]
         names = [self.caption.class_names[number] for number in self.followed]
-        top = self.second_row + LABEL_HEIGHT
+        left, top = self.corner(0, 1)
         explained = self.caption.class_names[self.recording.windows[window].explained] if self.caption.is_class_given else ""
-        draw_scores(draw, self.left(0), top, self.side, names, chances_K[self.followed].tolist(), explained=explained)
+        draw_scores(draw, left, top + LABEL_HEIGHT, self.side, names, chances_K[self.followed].tolist(), explained=explained)
         self.draw_header(draw, int(chances_K.argmax()), float(chances_K.max()), explained)
         return ground
 
@@ -177,8 +181,8 @@ class FilmDrawer:
         frame = np.asarray(image).copy()
         maps = len(self.recording.names)
         for place, panel_YXC in enumerate(panels):
-            row, column = (HEADER_HEIGHT, place) if place <= maps else (self.second_row, place - maps)
-            top, left = row + LABEL_HEIGHT, self.left(column)
+            left, top = self.corner(place, 0) if place <= maps else self.corner(place - maps, 1)
+            top += LABEL_HEIGHT
             frame[top : top + self.side, left : left + self.side] = panel_YXC
         return frame
 

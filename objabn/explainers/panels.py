@@ -14,16 +14,10 @@ CLASS_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (
 """Of the classes that are followed, the likeliest first: after Okabe and Ito, told apart by the colour-blind too."""
 LABEL_HEIGHT, HEADER_HEIGHT, CHART_HEIGHT = 22, 30, 118
 TEXT_SIZE = 13
-WIDEST, LARGEST_PANEL, SMALLEST_PANEL, GAP = 1920, 256, 128, 4
-"""Pixels of a film with many maps, of its panels, which then are smaller, and between them."""
+PANEL, GAP = 256, 4
+"""Pixels of the sides of panels, and between them."""
 CHART_LEFT, CHART_BOTTOM, CHART_EDGE = 48, 20, 12
 """Pixels left of the chart's curves, below them, and around the others."""
-
-
-def panel_size(maps: int) -> int:
-    """Return the side of the panels of a film of so many maps."""
-    side = (WIDEST - GAP) // (maps + 1) - GAP
-    return max(SMALLEST_PANEL, min(LARGEST_PANEL, side // 2 * 2))
 
 
 class Span(NamedTuple):

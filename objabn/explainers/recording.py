@@ -13,7 +13,7 @@ from torch import Tensor
 
 from objabn.explainers.explanation import Explanation
 from objabn.explainers.maps_file import from_levels, to_levels, write_maps
-from objabn.explainers.panels import panel_size
+from objabn.explainers.panels import PANEL
 from objabn.explainers.windows import Window
 
 PICTURE_QUALITY = 95
@@ -51,7 +51,7 @@ class Recording:
         `is_continuous` says that windows follow each other; frames of a film stand at most `longest_pause` seconds.
         """
         self.clip_size, self.is_continuous, self.longest_pause = clip_size, is_continuous, longest_pause
-        self.picture_size = 0  # known with the number of maps
+        self.picture_size = PANEL
         self.names: tuple[str, ...] = ()
         self.windows: list[Found] = []
         self.rois: list[list[float]] = []
@@ -70,7 +70,6 @@ class Recording:
     def add(self, window: Window, clip: Tensor, explanations: list[Explanation]) -> None:
         """Keep a window, the clip (1, 3, T, Y, X) that the network saw of it, and its explanations, all with the same names each time."""
         self.names = unique([name for found in explanations for name in found.names])
-        self.picture_size = panel_size(len(self.names))
         maps_NTYX = torch.cat([found.maps[0] for found in explanations]).float().cpu().numpy()
         low, high = maps_NTYX.min((1, 2, 3)), maps_NTYX.max((1, 2, 3))
         self.levels.write(to_levels(maps_NTYX, *(each[:, None, None, None] for each in (low, high))).tobytes())

@@ -11,7 +11,7 @@ from objabn.config import Config
 from objabn.data.boxes import Boxes, Tube, boxes_in_crop, boxes_of_frames
 from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import evaluation_plan, frame_size
-from objabn.explainers import explain
+from objabn.explainers import METHODS, explain
 from objabn.localisation.overlap import box_iou, highest_points, is_within
 from objabn.localisation.protocols import find_protocol
 from objabn.localisation.regions import boxes_around, enlarged_maps, found_pixels
@@ -19,14 +19,14 @@ from objabn.localisation.scores import ClipTruth, Localisation, MapScores, Truth
 from objabn.models.network import AttentionNetwork
 from objabn.types import Batch, Output
 
-EXPLAINERS = ("3dcam",)
-"""Methods of `objabn.explain` that may stand for a map."""
+EXPLAINERS = tuple(name for name in METHODS if name != "attention")
+"""Methods of `objabn.explain` that may stand for a map, each explaining the predicted class."""
 
 
 class Localiser:
     """Compares maps with boxes by one protocol; `add` is the `on_batch` of `objabn.evaluate`, `result` gives the numbers so far.
 
-    `maps` are names of the network's own or 3dcam; none means all its own. `config` and `subset` are those of the loader. Raises
+    `maps` are names of the network's own or of `EXPLAINERS`; none means all its own. `config` and `subset` are those of the loader. Raises
     ValueError for an unknown protocol or map, and where no video of the subset has boxes.
     """
 

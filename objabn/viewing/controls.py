@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from objabn.viewing.opening import OpenVideo
 from objabn.viewing.painting import Brush, Change
@@ -32,7 +32,7 @@ class Controls:
 
     def build_clip(self) -> None:
         """Put the slider over the video's time."""
-        with ui.element("div").classes("group") as self.clip:
+        with ui.element("div").classes("group"):
             self.video_name = ui.label().classes("name video-name")
             with ui.element("div").classes("line") as self.position:
                 ui.label("Clip from")
@@ -51,7 +51,9 @@ class Controls:
             names = {name: f"{name} (the network's own)" for name in viewer.net.map_names} | {name: name for name in viewer.methods}
             self.chosen = ui.select(names, value=self.first_map, on_change=self.choose).props("outlined dense options-dense")
             self.chosen.classes("map-select").style("width: 100%")
-            self.note = ui.label("The network does not act on this map, so there is nothing to paint.").classes("quiet")
+            self.note = ui.label(
+                "This map explains the network's own answer and does not act on it, so there is nothing to paint."
+            ).classes("quiet")
 
     def build_brush(self) -> None:
         """Put the brush, and the buttons that change a map."""
@@ -127,7 +129,9 @@ class Controls:
             self.chosen.set_value(self.first_map)
 
     async def choose(self) -> None:
-        """Show the map that was chosen."""
+        """Show the map that was chosen, and what one can do with it."""
+        self.tools.set_visibility(self.is_own_map)
+        self.note.set_visibility(not self.is_own_map)
         self.show_brush()
         await self.page.select(self.map_name)
 
@@ -137,15 +141,13 @@ class Controls:
 
     def refresh(self, *, is_edited: bool, can_undo: bool) -> None:
         """Offer what is possible."""
-        self.tools.set_visibility(self.is_own_map)
-        self.note.set_visibility(not self.is_own_map)
         self.undo.set_enabled(can_undo)
         self.reset.set_enabled(is_edited)
 
-    def press(self, key: str) -> None:
+    async def press(self, key: str) -> None:
         """Do what a key means."""
         if key == "z":
-            background_tasks.create(self.page.undo())
-        elif self.size.value is not None:
+            await self.page.undo()
+        else:
             change = 0.02 if key == "]" else -0.02
             self.size.set_value(round(min(max(self.size.value + change, RADII[0]), RADII[1]), 2))

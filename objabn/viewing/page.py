@@ -1,9 +1,10 @@
 """The page itself: what stands where, and which of a scene's methods each part of it calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
@@ -35,6 +36,8 @@ class Viewer:
     """Post-hoc methods that are offered beside the network's own maps."""
     folder: Path
     """Where videos lie as long as they are looked at."""
+    is_ending: Event = field(default_factory=Event)
+    """Whether the server is about to end, so that nobody waits for a map any more."""
 
 
 class Page:
@@ -83,7 +86,7 @@ class Page:
         self.message = ui.label().classes("message").props("role=alert")
         self.message.set_visibility(False)
         with ui.element("div").classes("progress") as self.progress:
-            ui.spinner(size="1.4em")
+            ui.spinner(size="1.4em", color="white")
             self.progress_text = ui.label()
         self.progress.set_visibility(False)
         with ui.element("div").classes("welcome") as self.welcome, ui.element("div").classes("frame"):
@@ -98,7 +101,6 @@ class Page:
         name = event.file.name
         path = Path(self.folder.name) / uuid4().hex
         await event.file.save(path)
-        old = self.video
 
         def read() -> tuple[OpenVideo, Scene]:
             video = open_video(path, name, self.viewer.data)
@@ -108,7 +110,7 @@ class Page:
         if found is None:
             path.unlink(missing_ok=True)
             return
-        self.video, scene = found
+        old, (self.video, scene) = self.video, found
         if old is not None:
             old.path.unlink(missing_ok=True)
         self.controls.offer_video(self.video)
@@ -129,7 +131,8 @@ class Page:
         if video is None:
             return
         scene = await self.work("Reading the clip", lambda: self.scene_of(video, start_frame))
-        if scene is not None and video is self.video:
+        # Of several places that were asked for, the last one counts, whichever is read first.
+        if scene is not None and video is self.video and start_frame == self.controls.start.value:
             self.show_scene(scene)
 
     def show_scene(self, scene: Scene) -> None:
@@ -145,10 +148,15 @@ class Page:
         """Show a map, which is drawn first where a post-hoc method draws it."""
         scene = self.scene
         if scene is not None and name in self.viewer.methods:
-            await self.work(f"{name} is drawing its map", lambda: scene.explain(name))
-            if name not in scene.explained:
+            await self.work(f"{name} is drawing its map", lambda: scene.explain(name, lambda: self.is_left(scene, name)))
+            if name not in scene.explained and not self.is_left(scene, name):
                 self.controls.select_own_map()
         self.refresh()
+
+    def is_left(self, scene: Scene, name: str) -> bool:
+        """Tell whether nobody waits for a map of a scene any more."""
+        is_elsewhere = scene is not self.scene or name != self.controls.map_name
+        return is_elsewhere or self.client.is_deleted or self.viewer.is_ending.is_set()
 
     def look(self, event: GenericEventArguments) -> None:
         """Note what is looked at."""
@@ -216,8 +224,8 @@ class Page:
 
     def save_picture(self) -> None:
         """Hand out a picture of the map that is shown."""
-        if self.scene is not None and self.video is not None:
-            name = self.controls.map_name
+        name = self.controls.map_name
+        if self.scene is not None and self.video is not None and self.scene.has(name):
             ui.download.content(exports.picture_file(self.scene, name), f"{safe_name(self.video.name)}-{safe_name(name)}.png")
 
     async def work(self, text: str | None, function: Callable[[], Result]) -> Result | None:
@@ -235,7 +243,7 @@ class Page:
             self.show_progress()
 
     def show_progress(self) -> None:
-        """Say what is being worked at, if it takes long enough to be said."""
+        """Say what is being worked at, where it takes long enough to be said."""
         texts = [text for text in self.working if text is not None]
         self.progress.set_visibility(bool(texts))
         self.progress_text.set_text(f"{' · '.join(texts)} …")

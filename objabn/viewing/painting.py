@@ -41,6 +41,8 @@ class MapEditor:
         self.open_value = open_value
         self.groups = [frame_groups(own_NTyx.shape[1], count) for count in drawn_frames]
         self.steps: list[Maps] = []
+        # Of the stroke that is being drawn: the maps before it, and what it has covered.
+        self.before: Maps | None = None
         self.weights = np.zeros(own_NTyx.shape[2:], np.float32)
 
     def stroke(self, place: int, points: Sequence[Sequence[float]], brush: Brush, *, frame: int | None, is_new: bool) -> None:
@@ -48,12 +50,12 @@ class MapEditor:
 
         A stroke may come in pieces, of which the first is new; it covers no cell more than once.
         """
-        if is_new or not self.steps:
+        if is_new or self.before is None:
             self.remember()
-            self.weights = np.zeros_like(self.weights)
+            self.before, self.weights = self.steps[-1], np.zeros_like(self.weights)
         self.weights = np.maximum(self.weights, stroke_weights(points, brush.radius, self.weights.shape))
         frames = self.together(place, frame)
-        before_Tyx = self.steps[-1][place, frames]
+        before_Tyx = self.before[place, frames]
         target = 0.0 if brush.is_eraser else 1.0
         self.maps[place, frames] = before_Tyx + brush.strength * self.weights * (target - before_Tyx)
 
@@ -72,7 +74,7 @@ class MapEditor:
     def undo(self) -> None:
         """Take back the last step, if there is one."""
         if self.steps:
-            self.maps = self.steps.pop()
+            self.maps, self.before = self.steps.pop(), None
 
     def reset(self) -> None:
         """Go back to the network's own maps; this can be undone."""
@@ -96,7 +98,7 @@ class MapEditor:
 
     def remember(self) -> None:
         """Keep the maps as they are, to be returned to."""
-        self.steps = [*self.steps[1 - MOST_STEPS :], self.maps.copy()]
+        self.steps, self.before = [*self.steps[1 - MOST_STEPS :], self.maps.copy()], None
 
 
 def stroke_weights(points: Sequence[Sequence[float]], radius: float, size_yx: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """One clip on the page: what the network answers to it, and to its maps as somebody edits them; nothing here knows of a page."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from time import perf_counter
 from typing import NamedTuple
@@ -78,11 +80,18 @@ class Scene:
             self.now_K = self.intervention.answer(torch.from_numpy(maps_NTyx)[None]).logits[0].float().softmax(0).cpu().numpy()
         self.seconds = perf_counter() - start
 
-    def explain(self, method: str) -> None:
-        """Draw the map of a post-hoc method for the class that is predicted by the network's own maps; this takes a while."""
-        if method not in self.explained:
-            # Explainers hook into the network, which answers to others meanwhile.
-            explanation = explain(deepcopy(self.net), self.clip_BCTYX, method=method)
+    def explain(self, method: str, is_stopped: Callable[[], bool]) -> None:
+        """Draw the map of a post-hoc method for the class that is predicted by the network's own maps; this takes a while.
+
+        `is_stopped` is asked before each pass through the network, and ends it without a map.
+        """
+        if method in self.explained:
+            return
+        # Explainers hook into the network, which answers to others meanwhile.
+        net = deepcopy(self.net)
+        net.register_forward_pre_hook(lambda *_: refuse_to_go_on(is_stopped))
+        with suppress(StoppedError):
+            explanation = explain(net, self.clip_BCTYX, method=method)
             self.explained[method] = explanation.maps[0, 0].float().cpu().numpy()
 
     def has(self, name: str) -> bool:
@@ -115,6 +124,16 @@ class Scene:
         if predicted not in best:
             best[-1] = predicted
         return [Bar(class_name(self.net, number), float(self.now_K[number]), float(self.own_K[number])) for number in best]
+
+
+class StoppedError(Exception):
+    """Nobody waits for this any more."""
+
+
+def refuse_to_go_on(is_stopped: Callable[[], bool]) -> None:
+    """Raise StoppedError where a computation is stopped."""
+    if is_stopped():
+        raise StoppedError
 
 
 def is_inside(shown: ShownMap, view: View) -> NDArray[np.bool_]:

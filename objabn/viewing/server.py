@@ -32,7 +32,8 @@ def reserve_port(port: int) -> socket.socket:
 def serve(viewer: Viewer, holder: socket.socket, on_ready: Callable[[str], None]) -> None:
     """Serve the page until a signal ends it; `on_ready` is told its address once it answers."""
     config = uvicorn.Config(build_app(viewer), log_level="warning", timeout_graceful_shutdown=1)
-    ReadyServer(config, lambda: on_ready(f"http://{ADDRESS}:{holder.getsockname()[1]}/")).run([holder])
+    address = f"http://{ADDRESS}:{holder.getsockname()[1]}/"
+    PageServer(config, on_ready=lambda: on_ready(address), on_end=viewer.is_ending.set).run([holder])
 
 
 def build_app(viewer: Viewer) -> FastAPI:
@@ -57,12 +58,12 @@ def show(viewer: Viewer) -> None:
     Page(viewer)
 
 
-class ReadyServer(uvicorn.Server):
-    """A server that says when it answers."""
+class PageServer(uvicorn.Server):
+    """A server that says when it answers, and when it is about to end."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_end: Callable[[], None]) -> None:
         super().__init__(config)
-        self.on_ready = on_ready
+        self.on_ready, self.on_end = on_ready, on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
@@ -71,3 +72,8 @@ class ReadyServer(uvicorn.Server):
             warnings.simplefilter("ignore", FutureWarning)
             await super().startup(sockets)
         self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, and end."""
+        self.on_end()
+        await super().shutdown(sockets)

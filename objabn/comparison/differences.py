@@ -167,6 +167,5 @@ def surely_best(rivals: Sequence[tuple[Cell, Cell]], of_pair: dict[tuple[Cell, C
     """Yield the best cells whose differences from all their rivals leave out 0."""
     beaten: dict[Cell, list[bool]] = {}
     for pair in rivals:
-        interval = of_pair[pair]
-        beaten.setdefault(pair[0], []).append(interval.low > 0 or interval.high < 0)
+        beaten.setdefault(pair[0], []).append(of_pair[pair].leaves_out_zero)
     return (cell for cell, results in beaten.items() if all(results))
