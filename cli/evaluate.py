@@ -42,9 +42,7 @@ def evaluate(
     ] = None,
     boxes: Annotated[Path | None, typer.Option(help="Compare maps with the boxes of this file: .mat, .pkl or .json.")] = None,
     protocol: Annotated[ProtocolName | None, typer.Option(help="How maps are compared with boxes; otherwise objabn.")] = None,
-    maps: Annotated[
-        list[str] | None, typer.Option("--map", help="Map to compare, or a method such as gradcam; otherwise all own maps.")
-    ] = None,
+    maps: Annotated[list[str] | None, typer.Option("--map", help="Map or method (gradcam) to compare; otherwise all own maps.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
     data: DataOption = Path("data"),
 ) -> None:

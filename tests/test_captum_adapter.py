@@ -58,6 +58,16 @@ def test_other_attributions_leave_nothing_behind(name: str) -> None:
     assert state_of(net) == before
 
 
+def test_a_name_is_enough_and_no_pass_is_larger_than_the_batch() -> None:
+    net, clip, sizes = Weighed(WEIGHTS), CLIP.expand(3, -1, -1, -1, -1), []
+    net.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    found = explain(net, clip, method="captum:IntegratedGradients", classes=0)
+    assert max(sizes) == 3, "the fifty steps of the integral come one after the other"
+    assert torch.equal(found.maps, explain(net, clip, method=captum_method("IntegratedGradients"), classes=0).maps)
+    with pytest.raises(ValueError, match=r"captum\.attr has no attribution 'Magic'"):
+        explain(net, clip, method="captum:Magic")
+
+
 def test_occlusion_has_options_of_its_own() -> None:
     method = captum_method("Occlusion", sliding_window_shapes=(2, 1, 1, 1))
     # Without the first pixel the score of class 0 falls by 1 - 3, without the second by -2 + 1.

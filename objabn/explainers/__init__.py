@@ -33,6 +33,7 @@ __all__ = [
     "subject_of",
 ]
 
+FROM_CAPTUM = "captum:"
 METHODS: dict[str, Method] = {
     "attention": attention,
     "gradcam": gradcam,
@@ -75,9 +76,11 @@ def explain(
 
 
 def find_method(method: str | Method) -> Method:
-    """Return the method of this name, or the one given."""
+    """Return the method of this name, or the one given; `captum:NAME` is an attribution of captum."""
     if not isinstance(method, str):
         return method
+    if method.startswith(FROM_CAPTUM):
+        return captum_method(method.removeprefix(FROM_CAPTUM))
     if method not in METHODS:
-        raise ValueError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+        raise ValueError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}, or {FROM_CAPTUM}NAME of captum.attr.")
     return METHODS[method]

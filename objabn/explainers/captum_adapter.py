@@ -47,7 +47,12 @@ def captum_method(attribution: type[Any] | str, *, sign: Sign = "positive", **op
             with torch.no_grad():
                 scores_BK = subject.scores(clip)
             found_B = chosen_classes(scores_BK, classes_B)
-            defaults = {"target": found_B, "baselines": subject.baseline.expand(1, *clip.shape[1:])}
+            # As many clips at a time as came in: the steps of an integral all at once would take the memory of so many.
+            defaults = {
+                "target": found_B,
+                "baselines": subject.baseline.expand(1, *clip.shape[1:]),
+                "internal_batch_size": len(clip),
+            }
             of_attribute = {name: value for name, value in {**defaults, **given}.items() if name in of_call}
 
             def attribute(*layer: nn.Module) -> Any:
