@@ -41,7 +41,7 @@ COMMANDS = {
     "export": {"--format", "--out"},
     "doctor": {"--json", "--data"},
     "models": {"--backbone", "--clip-frames", "--clip-size", "--json"},
-    "bench": {"--dataset", "--videos", "--json", "--data"},
+    "bench": {"--dataset", "--videos", "--size", "--json", "--data"},
 }
 
 
