@@ -32,7 +32,7 @@ def run(
     size: int = 224,
     repeats: int = 5,
     score_size: int | None = None,
-    score_repeats: int = 1,
+    score_repeats: int = 3,
     memory_clips: int = 500,
     memory_size: int = 64,
 ) -> list[Row]:
