@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= cuda13,masks,dev
-# BENCH=1 installs the libraries that `objabn bench` compares with, too.
+# BENCH=1 installs the libraries that `objabn bench` compares with, too; then `make test-all` compares explainers with theirs.
 ifeq ($(BENCH),1)
 override EXTRAS := $(EXTRAS),bench
 endif

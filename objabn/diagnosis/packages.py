@@ -17,6 +17,7 @@ EXTRAS = {
     "masks": "objabn masks finds people and objects with it",
     "onnx": "objabn export writes and checks ONNX files with it",
     "track": "runs can be followed in TensorBoard or Weights & Biases",
+    "view": "objabn view shows its page with it",
 }
 DALI_VERSIONS = ">=2.4,<3"
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
