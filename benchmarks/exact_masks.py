@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from objabn.checkpoint import find_model
 from objabn.comparison.measuring import Measuring, draw, draw_own, place_of
@@ -26,7 +25,8 @@ from objabn.data.reader import reader
 from objabn.data.segment import import_masks, segment
 from objabn.data.yolo import ultralytics_segmenter
 from objabn.files import write_json
-from objabn.metrics import THRESHOLD, valid_mean
+from objabn.metrics import THRESHOLD
+from objabn.metrics.overlap import cells_iou
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import load_model
 from objabn.settings import override
@@ -103,7 +103,8 @@ def measure_run(name: str, net: AttentionNetwork, packed: Packed, config: Config
         for row, values in measure_clip(net, batch, settings):
             for quantity, value in values.items():
                 found.setdefault(row, {}).setdefault(quantity, []).append(value)
-        found.setdefault(SEGMENTER, {}).setdefault("mask_iou", []).append(float(overlap(segmented.mask, batch.mask, batch.mask_valid)))
+        ceiling = cells_iou(segmented.mask >= THRESHOLD, batch.mask >= THRESHOLD, batch.mask_valid)
+        found.setdefault(SEGMENTER, {}).setdefault("mask_iou", []).append(float(ceiling))
     means = {row: {quantity: float(np.nanmean(values)) for quantity, values in columns.items()} for row, columns in found.items()}
     return [{"run": name, "map": row, **values, "frames": frames} for row, values in means.items()]
 
@@ -120,13 +121,6 @@ def measure_clip(net: AttentionNetwork, batch: Batch, settings: Measuring) -> It
         values = place_of(drawn, batch, settings)
         for place, name in enumerate(drawn.names):
             yield name, {quantity: float(values[quantity][0, place]) for quantity in SHOWN}
-
-
-def overlap(found: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
-    """Return intersection over union of two coverages (1, T, y, x) at one half, the mean over the valid frames."""
-    first, second = found >= THRESHOLD, wanted >= THRESHOLD
-    both, either = ((first & second).sum((-2, -1)), (first | second).sum((-2, -1)))
-    return valid_mean(both / either.clamp(min=1), valid)[0]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ def mask_iou(maps: Tensor, coverage: Tensor, valid: Tensor, *, complement: bool 
     """
     wanted = coverage < THRESHOLD if complement else coverage >= THRESHOLD
     found = highest_cells(maps, wanted.sum((-2, -1))) if top_cells else normalize_frames(maps) >= THRESHOLD
+    return cells_iou(found, wanted, valid)
+
+
+def cells_iou(found: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
+    """Return intersection over union of cells (..., T, y, x) that are in or out, averaged over the `valid` frames; both empty is 0."""
     both, either = (found & wanted).sum((-2, -1)), (found | wanted).sum((-2, -1))
     return valid_mean(both / either.clamp(min=1), valid)
 
