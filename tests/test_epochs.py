@@ -12,7 +12,7 @@ from toys import Recorder, Toy, nano, toy_batch, toy_config
 from objabn.config import Config, OptimConfig, RunConfig
 from objabn.evaluation import evaluate
 from objabn.models.storage import load_model
-from objabn.training import epochs, session
+from objabn.training import epochs, saving
 from objabn.training.logging import read_records, sentence
 from objabn.training.loop import FitResult, fit
 from objabn.training.run_folder import is_finished, read_progress
@@ -87,7 +87,7 @@ def test_best_is_the_network_whose_accuracy_is_written_down(tmp_path: Path) -> N
     assert (found.top1, found.nll) == (history[best - 1]["val_top1"], history[best - 1]["val_nll"])
 
 
-@pytest.mark.parametrize("module", [epochs, session])
+@pytest.mark.parametrize("module", [epochs, saving])
 def test_a_kill_around_best_changes_nothing(tmp_path: Path, top1s: list[float], monkeypatch: pytest.MonkeyPatch, module: object) -> None:
     accuracies = [25.0, 50.0, 40.0]
     top1s += accuracies

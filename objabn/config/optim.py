@@ -14,6 +14,10 @@ class OptimConfig:
     """Optimiser."""
     lr: float = 1e-4
     """Learning rate at its highest."""
+    scale_lr: Literal["none", "linear", "root"] = "none"
+    """What multiplies `lr`: nothing, batch / `base_batch`, or its square root."""
+    base_batch: int = 16
+    """The batch that `lr` was found with; see `scale_lr`."""
     momentum: float = 0.9
     """Momentum of `sgd`."""
     nesterov: bool = False
@@ -45,6 +49,8 @@ class OptimConfig:
     freeze: tuple[str, ...] = ()
     """Parts that stay as they are, batch statistics included: stem, tail (without the classifier), classifier, branch, gate, norms
     (the batch norms of stem and tail), or modules by their names in the network."""
+    sync_batch_norm: bool = False
+    """Batch norm over the clips of all ranks instead of each rank's own; on GPUs only."""
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is evaluated and kept; 0 is none."""
     patience_epochs: int = 0
@@ -56,6 +62,7 @@ class OptimConfig:
         check("optim.lr", self.lr, self.lr > 0, "above 0")
         check("optim.epochs", self.epochs, self.epochs >= 1, "at least 1")
         check("optim.batch", self.batch, self.batch >= 1, "at least 1")
+        check("optim.base_batch", self.base_batch, self.base_batch >= 1, "at least 1")
         check_not_negative("optim", self, "weight_decay", "clip_norm", "warmup_epochs", "step_factor")
         check_not_negative("optim", self, "backbone_factor", "branch_factor", "patience_epochs", "plateau_epochs")
         check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")

@@ -16,14 +16,22 @@ class RunConfig:
     """`auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1`."""
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     """Autocast; `auto` is bf16 on a GPU that has it, else off."""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; `auto` compiles on a GPU."""
+    compile: Literal["auto", "on", "off", "graphs"] = "auto"
+    """torch.compile; `auto` compiles on a GPU, `graphs` also replays the step as CUDA graphs."""
+    kernels: Literal["auto", "stock"] = "auto"
+    """Depthwise convolutions: the fastest of several ways for each shape, found by a short trial, or PyTorch's own."""
+    recompute: bool = False
+    """Keep the inputs of residual blocks only and compute what is within them again in the backward pass: less memory, more time."""
     log_steps: int = 10
     """A line in log.jsonl and on screen every so many steps."""
     checkpoint_steps: int = 0
     """Further checkpoints every so many steps; 0 is at the end of each epoch only."""
     checkpoint_minutes: float = 20.0
     """Further checkpoints after so many minutes; 0 is never."""
+    keep_checkpoints: int = 0
+    """How many of the latest checkpoints stay beside last/, as step-00000123/; 0 is none."""
+    skip_steps: int = 10
+    """Stop after so many steps in a row whose loss or gradient is not finite; each of them changes nothing. 0 stops at the first."""
     evaluate_epochs: int = 1
     """Evaluate the monitored subset every so many epochs, and after the last one; 0 is after the last one only."""
     deterministic: bool = False
@@ -38,4 +46,5 @@ class RunConfig:
         check_choices("run", self)
         check("run.seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
         check_not_negative("run", self, "log_steps", "checkpoint_steps", "checkpoint_minutes", "evaluate_epochs")
+        check_not_negative("run", self, "keep_checkpoints", "skip_steps")
         check("run.log_to", ",".join(self.log_to), {"tensorboard", "wandb"}.issuperset(self.log_to), "tensorboard, wandb or both")

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from objabn.config import Config
+from objabn.training.saving import save, save_best
 from objabn.training.scores import Accuracies, VideoScores, run_network
-from objabn.training.session import Session, log, rate_of, save, save_best
+from objabn.training.session import Session, log, rate_of
 from objabn.training.state import Progress
 from objabn.types import Batch, Output
 

@@ -12,13 +12,15 @@ from objabn.models.network import AttentionNetwork
 from objabn.training.epochs import finish_epoch, is_evaluation_due, measure, refuse_unmeasured
 from objabn.training.failures import out_of_memory
 from objabn.training.logging import Logger, Record
-from objabn.training.optim import clip_gradients, learning_rates, set_learning_rate
+from objabn.training.optim import learning_rates
 from objabn.training.parts import frozen, set_training_mode
-from objabn.training.precision import algorithms, as_float32
+from objabn.training.precision import algorithms
 from objabn.training.run_folder import is_over, start_run_folder
-from objabn.training.session import Batches, Session, check_position, is_checkpoint_due, log, open_loggers, rate_of, save, start_session
+from objabn.training.saving import is_checkpoint_due, save
+from objabn.training.session import Batches, Session, check_position, log, open_loggers, rate_of, start_session
 from objabn.training.signals import Interrupted, StopRequest
 from objabn.training.state import Progress, load_state
+from objabn.training.step import take_step
 from objabn.types import Batch
 
 
@@ -124,37 +126,6 @@ def train_epoch(session: Session, batches: Batches) -> None:
             save(session)
     session.state.meter.stop_clock()
     exhaust(rest)
-
-
-def take_step(session: Session, batches: Iterator[Batch]) -> None:
-    """Take one step of the optimiser on the mean gradient of `optim.accumulate` batches.
-
-    Each of them has its own mask term, a mean over its own valid frames.
-    """
-    state, config = session.state, session.config.optim
-    set_learning_rate(state.optimizer, rate_of(session, state.progress.step))
-    count = 0
-    for batch in state.meter.timed(batches):
-        on_device = batch.to(session.precision.device)
-        with session.precision.autocast():
-            output = session.forward(on_device.clip)
-        output = as_float32(output)
-        losses = state.objective(output, on_device)
-        state.scaler.scale(losses.total / config.accumulate).backward()
-        state.meter.add(losses, output.logits, on_device.label)
-        state.progress.samples += len(batch.label)
-        count += 1
-    if count < config.accumulate:
-        raise RuntimeError(f"The loader ended before the epoch did, at step {state.progress.step}; its length must be what it yields.")
-    if config.clip_norm:
-        state.scaler.unscale_(state.optimizer)
-        clip_gradients(state.optimizer, config.clip_norm)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)
-    if state.average is not None:
-        state.average.update(state.net, state.progress.step)
-    state.progress.step += 1
 
 
 def exhaust(batches: Iterator[Batch]) -> None:

@@ -12,21 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from objabn.checkpoint import write_checkpoint
 from objabn.config import Config
 from objabn.models.branch_network import BehindStem, BranchNetwork
 from objabn.models.finetuning import ARCHITECTURE
 from objabn.models.network import AttentionNetwork
-from objabn.models.storage import save_model
 from objabn.objective import build_objective
 from objabn.training.average import WeightAverage
 from objabn.training.failures import not_finite
+from objabn.training.judged import Judged, JudgedNetwork
 from objabn.training.logging import JsonLines, Logger, Record, Screen
 from objabn.training.meter import Meter
 from objabn.training.optim import build_optimizer, learning_rate
 from objabn.training.precision import Precision, compiled, resolve_precision
 from objabn.training.signals import StopRequest
-from objabn.training.state import Progress, TrainingState, save_state
+from objabn.training.state import Progress, TrainingState
 from objabn.training.trackers import open_trackers
 from objabn.types import Batch, Output
 
@@ -49,10 +48,10 @@ class Session:
 
     config: Config
     precision: Precision
-    forward: Callable[[Tensor], Output]
-    """The network, compiled where that is wanted."""
+    judge: Callable[[Batch], Judged]
+    """The network with its losses, compiled where that is wanted."""
     kept_forward: Callable[[Tensor], Output]
-    """The same of the network that is evaluated."""
+    """The network that is evaluated, compiled likewise."""
     still: Sequence[nn.Module]
     """Modules that are frozen."""
     state: TrainingState
@@ -86,12 +85,12 @@ def start_session(
         meter=Meter(precision.device, objective.logged_terms),
         progress=Progress(steps_per_epoch=count_steps(batches, config)),
     )
-    forward = compiled(entrance(net, config), config.run.compile, precision.device)
+    mode, device = config.run.compile, precision.device
     return Session(
         config=config,
         precision=precision,
-        forward=forward,
-        kept_forward=forward if average is None else compiled(entrance(average.net, config), config.run.compile, precision.device),
+        judge=compiled(JudgedNetwork(entrance(net, config), objective), mode, device),
+        kept_forward=compiled(entrance(state.kept, config), mode, device),
         still=still,
         state=state,
         run_folder=run_folder,
@@ -178,34 +177,3 @@ def rate_of(session: Session, step: int) -> float:
     """Return the learning rate of a step of the epoch under way."""
     progress = session.state.progress
     return learning_rate(session.config.optim, step, steps_per_epoch=progress.steps_per_epoch, history=progress.history)
-
-
-def is_checkpoint_due(session: Session) -> bool:
-    """Say whether steps or minutes ask for a checkpoint now."""
-    run, step = session.config.run, session.state.progress.step
-    by_steps = run.checkpoint_steps > 0 and step % run.checkpoint_steps == 0
-    by_time = run.checkpoint_minutes > 0 and time.monotonic() - session.saved_at > 60 * run.checkpoint_minutes
-    return by_steps or by_time
-
-
-def save(session: Session) -> None:
-    """Write last/, unless there is no run folder; weights that are not finite are refused, so that last/ stays good."""
-    if session.run_folder is None:
-        return
-    # What is not finite in the network is so in its average too, for good.
-    if not is_finite(session.state.kept):
-        raise not_finite(session.state.progress.step, session.saved_step, "a weight is not a finite number")
-    write_checkpoint(session.run_folder, "last", lambda folder: save_state(session.state, folder))
-    session.saved_at, session.saved_step = time.monotonic(), session.state.progress.step
-
-
-def is_finite(net: nn.Module) -> bool:
-    """Say whether all weights and running statistics are numbers; overflow in half precision spoils the latter first."""
-    values = [tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.is_floating_point()]
-    return bool(torch.nn.utils.get_total_norm(values).isfinite())
-
-
-def save_best(session: Session) -> None:
-    """Write best/: the network alone."""
-    if session.run_folder:
-        write_checkpoint(session.run_folder, "best", lambda folder: save_model(session.state.kept, folder / "model.safetensors"))
