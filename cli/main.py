@@ -1,4 +1,4 @@
-"""The application: registers every command, and turns errors into one sentence and an exit code."""
+"""The application: its options, and errors as one sentence and an exit code."""
 
 import io
 import signal
@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import bench, compare, demo, doctor, evaluate, explain, export, masks, models, predict, prepare, report, train, view
+from cli.commands import LazyGroup
 from cli.errors import sentence
 from cli.version import show_version
 
@@ -17,25 +17,12 @@ STOPPED = {130: "interrupted", 143: "terminated"}
 
 app = typer.Typer(
     name="objabn",
+    cls=LazyGroup,
     help="Video action recognition that shows where it looks. Begin with: objabn demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", rich_help_panel="Begin")(demo.demo)
-app.command("doctor", rich_help_panel="Begin")(doctor.doctor)
-app.command("prepare", rich_help_panel="Data")(prepare.prepare)
-app.command("masks", rich_help_panel="Data")(masks.masks)
-app.command("train", rich_help_panel="Train")(train.train)
-app.command("evaluate", rich_help_panel="Train")(evaluate.evaluate)
-app.command("explain", rich_help_panel="Look and share")(explain.explain)
-app.command("predict", rich_help_panel="Look and share")(predict.predict)
-app.command("report", rich_help_panel="Look and share")(report.report)
-app.command("view", rich_help_panel="Look and share")(view.view)
-app.command("export", rich_help_panel="Look and share")(export.export)
-app.command("models", rich_help_panel="Measure")(models.models)
-app.command("compare", rich_help_panel="Measure")(compare.compare)
-app.command("bench", rich_help_panel="Measure")(bench.bench)
 
 
 @app.callback()

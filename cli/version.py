@@ -2,11 +2,11 @@
 
 import typer
 
-from objabn.versions import versions
-
 
 def show_version(is_asked: bool) -> None:
     """Print the versions, objabn's own first, and stop."""
+    from objabn.versions import versions
+
     if is_asked:
         found = versions() | {"ffmpeg": ffmpeg_version()}
         print("\n".join(f"{name} {version}" for name, version in found.items()))

@@ -1,8 +1,10 @@
 """The command line called in this process, and little videos of one's own for it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from typer.main import get_command
 from typer.testing import CliRunner
 from videos import numbered_frames, write_video
 
@@ -19,6 +21,11 @@ def run(*words: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(words))
     assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
     return result.output
+
+
+def loaded(command: str) -> Any:
+    """Return a command as the command line builds it."""
+    return get_command(app).get_command(None, command)  # type: ignore[attr-defined]
 
 
 def write_own_videos(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import SMALL, run, write_own_videos
+from commands import SMALL, loaded, run, write_own_videos
 from typer.testing import CliRunner
 
 from cli import main
@@ -56,11 +56,7 @@ def own_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps_with_an_example_and_its_flags_are_frozen(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import typer
-
-    flags = {
-        name for parameter in typer.main.get_command(app).commands[command].params for name in parameter.opts + parameter.secondary_opts
-    }
+    flags = {name for parameter in loaded(command).params for name in parameter.opts + parameter.secondary_opts}
     assert {flag for flag in flags if flag.startswith("--")} == COMMANDS[command]
     monkeypatch.setenv("COLUMNS", "200")
     assert f"Example: objabn {command}" in run(command, "--help")

@@ -4,11 +4,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from commands import loaded
 from test_docs import ROOT, execute, python_blocks
-from typer.main import get_command
 from videos import numbered_frames, write_video
 
-from cli.main import app
 from objabn.data.pack import pack
 from objabn.data.sources import OFFICIAL, official
 from objabn.recipes import recipe
@@ -20,7 +19,7 @@ COMMANDS = [line for line in PAGE.read_text().splitlines() if line.startswith("o
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_is_one(line: str) -> None:
     _, command, *words = shlex.split(line, comments=True)
-    assert get_command(app).commands[command].make_context(command, words).params
+    assert loaded(command).make_context(command, words).params
 
 
 def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

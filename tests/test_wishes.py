@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import typer
+from commands import loaded
 
-from cli.main import app
+from cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 ROWS = [line.strip("| ").split(" | ") for line in (ROOT / "docs/wishes.md").read_text().splitlines() if re.match(r"\| \S", line)]
@@ -29,9 +29,8 @@ def test_what_an_answer_names_is_there(row: list[str]) -> None:
         assert (ROOT / path).is_file(), path
     for page in re.findall(r"\]\((\w+\.md)\)", answer):
         assert (ROOT / "docs" / page).is_file(), page
-    commands = typer.main.get_command(app).commands
     for command, options in re.findall(r"`objabn (\w+)([^`]*)`", answer):
-        assert command in commands
-        known = {flag for parameter in commands[command].params for flag in parameter.opts}
+        assert command in COMMANDS
+        known = {flag for parameter in loaded(command).params for flag in parameter.opts}
         assert set(re.findall(r"--[\w-]+", options)) <= known
     assert row[-2] != "now" or re.search(r"tests/|make setup|objabn explain", answer), "an answer that holds now is tested"
