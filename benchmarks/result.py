@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -163,6 +163,11 @@ def timings_row(
     )
 
 
+def alone(suite: str, case: str, value: float, unit: str, *, repeats: int = 1) -> Row:
+    """Return the row of a number that nothing is compared with."""
+    return Row(suite=suite, case=case, ours=value, peer=None, peer_name="", unit=unit, speedup=None, spread=None, repeats=repeats)
+
+
 def in_unit(seconds: float, unit: str, items: int | None) -> float:
     """Express the seconds of one call in the unit of a row."""
     if unit.endswith("/s"):
@@ -182,6 +187,7 @@ def relative_spread(values: list[float]) -> float:
     return (high - low) / middle
 
 
-def report(rows: list[Row]) -> dict[str, Any]:
-    """Return what `objabn bench --json` writes."""
-    return {"hardware": hardware(), "versions": versions(), "rows": [asdict(row) for row in rows]}
+def report(rows: Sequence[Row], parts: Sequence[Any] = ()) -> dict[str, Any]:
+    """Return what `objabn bench --json` writes; `parts` are rows of a roofline."""
+    lists = {"rows": [asdict(row) for row in rows], "parts": [asdict(part) for part in parts]}
+    return {"hardware": hardware(), "versions": versions(), **lists}

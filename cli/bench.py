@@ -12,6 +12,7 @@ from cli.tables import table_console
 
 if TYPE_CHECKING:
     from benchmarks.result import Row
+    from benchmarks.roofline import PartRow
 
 
 class Suite(StrEnum):
@@ -21,6 +22,7 @@ class Suite(StrEnum):
     loader = "loader"
     scale = "scale"
     step = "step"
+    depthwise = "depthwise"
     explain = "explain"
     all = "all"
 
@@ -41,29 +43,35 @@ def bench(
 ) -> None:
     """Measure the attention-branch core, the loader, the training step or explainers beside their peers.
 
+    Core and step also print where the time goes, beside what this machine can do at best.
+
     Example: objabn bench loader --dataset ucf101 --videos UCF-101 --json loader.json
     """
     import torch
 
     from benchmarks import core, step
     from benchmarks.result import report
+    from benchmarks.tables import show
     from objabn.files import write_json
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows: list[Row] = []
-    if suite in (Suite.core, Suite.all):
-        rows += core.run(device=device)
-    if suite in (Suite.step, Suite.all):
-        rows += step.run(device=device)
+    parts: list[PartRow] = []
+    for name, run in ((Suite.core, core.run), (Suite.step, step.run)):
+        if suite in (name, Suite.all):
+            compared, where = run(device=device)
+            rows, parts = [*rows, *compared], [*parts, *where]
     if suite in (Suite.loader, Suite.all):
         rows += loader_rows(dataset, videos, data)
     if suite is Suite.scale:
         rows += scale_rows(dataset[0], data)
     if suite is Suite.explain:
         rows += explain_rows(device, size)
-    show(rows)
+    if suite is Suite.depthwise:
+        rows += depthwise_rows(device)
+    show(rows, parts, table_console())
     if json_file is not None:
-        write_json(json_file, report(rows))
+        write_json(json_file, report(rows, parts))
 
 
 def loader_rows(names: list[str], videos: Path | None, data: Path) -> "list[Row]":
@@ -101,15 +109,8 @@ def explain_rows(device: str, size: int) -> "list[Row]":
         raise RuntimeError(f"{error.name} is not installed; `pip install 'objabn[bench]'` brings it.") from error
 
 
-def show(rows: "list[Row]") -> None:
-    """Print the rows as a table."""
-    from rich.table import Table
+def depthwise_rows(device: str) -> "list[Row]":
+    """Run the depthwise suite, which is not part of `all`: it is about single layers."""
+    from benchmarks import depthwise
 
-    table = Table("suite", "case", "ours", "peer", "peer is", "unit", "speedup", "spread", "exact", "peer exact", title="objabn bench")
-    for row in rows:
-        exact, peer_exact = ({True: "yes", False: "NO", None: ""}[value] for value in (row.frame_exact, row.peer_exact))
-        ours, peer = ("" if value is None else f"{value:.4g}" for value in (row.ours, row.peer))
-        speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
-        spread = "" if row.spread is None else f"{row.spread:.0%}"
-        table.add_row(row.suite, row.case, ours, peer, row.peer_name, row.unit, speedup, spread, exact, peer_exact)
-    table_console().print(table)
+    return depthwise.run(device=device)

@@ -39,16 +39,19 @@ def has_dali() -> bool:
 def build_loader(
     dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0, rows: "Rows | None" = None
 ) -> "ClipLoader":
-    """Return the loader the config asks for; `rows` are videos to be read once, instead of those of the subset."""
+    """Return the loader the config asks for, of this rank's clips; `rows` are videos to be read once, instead of those of the subset."""
+    from objabn.training.distributed import rank, world
+
+    own: dict[str, Any] = {"subset": subset, "start_sample": start_sample, "rows": rows, "rank": rank(), "world": world()}
     if config.data.loader == "dali":
         if not has_dali():
             raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.")
         from dali_pipelines import loader
 
-        return loader(dataset, config, subset=subset, start_sample=start_sample, rows=rows)
+        return loader(dataset, config, **own)
     from objabn.data.reader import reader
 
-    return reader(dataset, config, subset=subset, start_sample=start_sample, rows=rows)
+    return reader(dataset, config, **own)
 
 
 def build_training_loader(
@@ -57,7 +60,10 @@ def build_training_loader(
     """Return a loader for `fit`: of clips, or of the features that the stem of the network makes of them."""
     if config.run.cache_features == "off":
         return build_loader(dataset, config, subset=subset, start_sample=start_sample)
+    from cli.processes import refuse_ranks
     from objabn.feature_cache import cached_loader
+
+    refuse_ranks("train with run.cache_features")
 
     def read(rows: "Rows") -> "Iterator[Batch]":
         print(f"The stem sees {len(rows)} clips of {subset} once; its features are kept beside the dataset.")
@@ -185,9 +191,13 @@ def refuse_other_classes(run: Path, net: "AttentionNetwork", dataset: "PackedDat
 
 
 def with_bar(batches: "Batches", text: str) -> "Iterator[Batch]":
-    """Yield the batches under a progress bar, where there is a terminal."""
+    """Yield the batches under a progress bar, where there is a terminal; of several ranks the first has it."""
     from cli.progress import progress_bar
+    from objabn.training.distributed import is_main
 
+    if not is_main():
+        yield from batches
+        return
     with progress_bar(text, unit="batches") as on_progress:
         for number, batch in enumerate(batches, 1):
             yield batch

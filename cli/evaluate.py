@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,12 +51,12 @@ def evaluate(
     Example: objabn evaluate runs/ucf101-x3d_m-object_abn3
     """
     from cli.compose import evaluate_run, held_out_subsets, print_evaluation, with_flags
-    from cli.processes import refuse_ranks
+    from cli.processes import joined, refuse_ranks
     from objabn.data.dataset import open_dataset
-    from objabn.files import write_json
     from objabn.training.run_folder import read_config
 
-    refuse_ranks("evaluate")
+    if boxes is not None:
+        refuse_ranks("evaluate --boxes")
     refuse_without_boxes(boxes, protocol, maps or ())
     flags = {
         "data.dataset": dataset,
@@ -70,11 +70,20 @@ def evaluate(
     reported = held_out_subsets(packed, config)[-1:]
     chosen = subset.value if subset else "".join(reported) or "test"
     comparison = BoxComparison(boxes, packed, config, subset=chosen, protocol=protocol, maps=maps or ()) if boxes else None
-    evaluation = evaluate_run(run, config, packed, subset=chosen, checkpoint=checkpoint, watch=comparison.watch if comparison else None)
-    print_evaluation(evaluation)
-    values = evaluation.to_dict() | (comparison.show() if comparison else {})
-    is_own = dataset is None and checkpoint is None and [chosen] == reported and config.data.views == own.data.views and not settings
-    for path in ([run / "evaluation.json"] if is_own else []) + ([json_file] if json_file else []):
+    with joined(config.run.device) as ranks:
+        evaluation = evaluate_run(run, config, packed, subset=chosen, checkpoint=checkpoint, watch=comparison.watch if comparison else None)
+    if ranks.rank == 0:
+        print_evaluation(evaluation)
+        values = evaluation.to_dict() | (comparison.show() if comparison else {})
+        is_own = dataset is None and checkpoint is None and [chosen] == reported and config.data.views == own.data.views and not settings
+        write_numbers(values, ([run / "evaluation.json"] if is_own else []) + ([json_file] if json_file else []))
+
+
+def write_numbers(values: dict[str, Any], paths: list[Path]) -> None:
+    """Write the numbers to each of these files."""
+    from objabn.files import write_json
+
+    for path in paths:
         write_json(path, values)
         print(f"Written to {path}.")
 

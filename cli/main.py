@@ -49,6 +49,9 @@ def run() -> None:
         # File names may hold what no encoding does.
         sys.stdout.reconfigure(errors="backslashreplace")
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGUSR1"):
+        # It asks a training for a checkpoint, and must end nothing that comes before or after the steps.
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         app()
     except SystemExit as ending:

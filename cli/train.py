@@ -1,5 +1,6 @@
 """`objabn train`: recipe, flags and --set make the settings; dataset, loader, network and `fit` do the rest."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +11,9 @@ from cli.completion import complete_backbone, complete_dataset, complete_setting
 from cli.compose import default_run_folder, with_flags
 from cli.dry_run import GIVEN, setting_names, show
 from cli.places import DataOption, dataset_folder, dataset_name, is_same_dataset
-from cli.processes import refuse_ranks
+from cli.processes import joined
 from objabn.config import Config, LossConfig
+from objabn.machine import is_restarted, launched
 from objabn.recipes import recipe as named_recipe
 from objabn.recipes import sources
 from objabn.settings import override
@@ -58,7 +60,6 @@ def train(
 
     Example: objabn train ucf101 --heads 3
     """
-    refuse_ranks("train")
     flags = {
         "model.heads": heads,
         "model.system": system,
@@ -78,10 +79,11 @@ def train(
     run_folder = out or default_run_folder(config)
     if resume and is_begun(run_folder):
         config, origin = go_on(run_folder, dataset, data, flags=flags, settings=settings or [])
-    if dry_run:
+    if not dry_run:
+        with joined(config.run.device):
+            run(config, run_folder, data, resume=resume)
+    elif launched().rank == 0:
         show(config, origin, run_folder)
-        return
-    run(config, run_folder, data, resume=resume)
 
 
 def begin(
@@ -154,8 +156,12 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
     from cli.compose import evaluate_run, held_out_subsets, print_evaluation
     from objabn.data.dataset import open_dataset
     from objabn.files import write_json
-    from objabn.training.run_folder import is_finished, read_config
+    from objabn.training.distributed import gathered, is_main, of_main
+    from objabn.training.run_folder import is_finished, is_of_this_launch, read_config
 
+    config, run_folder = of_main((config, run_folder))
+    # torchrun tells only the machine where a process had ended that it began anew.
+    resume = of_main(resume or (any(gathered(is_restarted())) and is_of_this_launch(run_folder)))
     if resume and is_finished(run_folder, config) and (run_folder / "evaluation.json").exists():
         print(f"The run in {run_folder} is finished and evaluated.")
         return
@@ -164,7 +170,8 @@ def run(config: Config, run_folder: Path, data: Path, *, resume: bool) -> None:
     fit_run(config, run_folder, dataset, subsets[0] if subsets else None, resume=resume)
     if subsets:
         evaluation = evaluate_run(run_folder, read_config(run_folder), dataset, subset=subsets[-1])
-        write_json(run_folder / "evaluation.json", evaluation.to_dict())
+        if is_main():
+            write_json(run_folder / "evaluation.json", evaluation.to_dict())
         print_evaluation(evaluation)
     print(f"The run is in {run_folder}.")
 
@@ -176,6 +183,7 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
     from cli.compose import build_network, build_training_loader, find_run_model, loader_sentence, refuse_missing_masks
     from objabn.checkpoint import find_checkpoint
     from objabn.files import claimed
+    from objabn.training.distributed import is_main
     from objabn.training.loop import fit
     from objabn.training.parts import trained_share
     from objabn.training.run_folder import consumed_samples
@@ -199,7 +207,7 @@ def fit_run(config: Config, run_folder: Path, dataset: "PackedDataset", monitor_
         config = override(config, f"data.decode={batches.description['place']}")
     monitor: Any = None if monitor_subset is None else build_training_loader(net, dataset, config, subset=monitor_subset)
     try:
-        with claimed(run_folder):
+        with claimed(run_folder) if is_main() else nullcontext():
             fit(net, batches, config, run_folder=run_folder, resume=resume, monitor=monitor, monitor_subset=monitor_subset or "test")
     except Interrupted as interruption:
         print(f"{interruption} Its checkpoint is in {run_folder}; --resume goes on with it.")

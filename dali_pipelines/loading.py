@@ -18,6 +18,7 @@ from objabn.data.dataset import PackedDataset
 from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import ClipLoader, Rows, Schedule
 from objabn.machine import thread_count
+from objabn.training.distributed import of_main
 from objabn.types import Batch
 
 
@@ -42,7 +43,8 @@ def loader(
     def start(place: Place) -> DaliLoader:
         return DaliLoader(dataset, schedule, start_sample, Choice(place, {}, {}))
 
-    choice = choose_place(places, start, schedule.clips)
+    # All ranks try at once, as they will load the machine together, and go by what rank 0 found.
+    choice = of_main(choose_place(places, start, schedule.clips))
     return DaliLoader(dataset, schedule, start_sample, choice)
 
 

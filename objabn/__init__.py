@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from objabn.evaluation import evaluate
     from objabn.explainers import explain
     from objabn.exporting import export
+    from objabn.kernels.optimize import optimize
     from objabn.models.build import create_model
     from objabn.models.storage import load_model, save_model
     from objabn.recipes import recipe
@@ -41,6 +42,7 @@ __all__ = [
     "losses",
     "metrics",
     "open_dataset",
+    "optimize",
     "override",
     "pack",
     "reader",
@@ -73,6 +75,7 @@ def __getattr__(name: str) -> Any:
         "import_masks": "objabn.data.segment",
         "load_model": "objabn.models.storage",
         "open_dataset": "objabn.data.dataset",
+        "optimize": "objabn.kernels.optimize",
         "override": "objabn.settings",
         "pack": "objabn.data.pack",
         "reader": "objabn.data.reader",

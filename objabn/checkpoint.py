@@ -9,10 +9,11 @@ from pathlib import Path
 from objabn.files import write_json
 
 
-def write_checkpoint(run_folder: Path, name: str, write: Callable[[Path], None]) -> None:
+def write_checkpoint(run_folder: Path, name: str, write: Callable[[Path], None], *, keep_former_as: str | None = None) -> None:
     """Replace the checkpoint `name` (`last` or `best`) by what `write` puts into the folder it is given.
 
-    A kill at any moment leaves the old one or the new one: at worst both stand aside, and `find_checkpoint` knows where.
+    The one before is deleted, or kept under another name. A kill at any moment leaves the old one or the new one: at
+    worst both stand aside, and `find_checkpoint` knows where.
     """
     final, new, old = (run_folder / (name + ending) for ending in ("", ".tmp", ".old"))
     settle(run_folder, name)
@@ -23,11 +24,15 @@ def write_checkpoint(run_folder: Path, name: str, write: Callable[[Path], None])
         flush(path)
     write_json(new / "manifest.json", {"files": sizes})
     flush(new)
+    if keep_former_as is not None:
+        old = run_folder / keep_former_as
+        remove(old)
     if final.exists():
         final.rename(old)
     new.rename(final)
     flush(run_folder)
-    remove(old)
+    if keep_former_as is None:
+        remove(old)
 
 
 def find_checkpoint(run_folder: Path, name: str = "last") -> Path | None:
@@ -45,6 +50,24 @@ def find_model(run_folder: Path, checkpoint: str | None = None) -> tuple[Path, s
         if folder is not None:
             return folder / "model.safetensors", name
     return None
+
+
+def former_checkpoints(run_folder: Path) -> list[Path]:
+    """Return the checkpoints that are kept as `step-00000123`, the oldest first."""
+    return sorted((path for path in run_folder.glob("step-*") if path.name.removeprefix("step-").isdigit()), key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """Return the step in the name of a kept checkpoint."""
+    return int(folder.name.removeprefix("step-"))
+
+
+def keep_latest(run_folder: Path, count: int) -> None:
+    """Delete former checkpoints but the `count` latest, and what a kill left of others."""
+    folders = former_checkpoints(run_folder)
+    whole = [folder for folder in folders if is_complete(folder)]
+    for folder in set(folders) - set(whole[max(0, len(whole) - count) :]):
+        remove(folder)
 
 
 def settle(run_folder: Path, name: str) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from objabn.metrics import attention_entropy, flat_frames, mask_iou, pointing
 from objabn.models.network import AttentionNetwork
+from objabn.training.distributed import done_by_main, gathered
 from objabn.training.precision import Precision, resolve_amp, resolve_device
-from objabn.training.scores import VideoScores, run_network
+from objabn.training.scores import VideoScores, merged, run_network
 from objabn.types import Batch, Output
 
 
@@ -84,7 +85,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate the network on one pass over `batches`; scores of a video are the mean of the softmax over its views.
 
-    `device` is where the network is unless given; `on_batch` sees each batch with the network's answer.
+    `device` is where the network is unless given; `on_batch` sees each batch with the network's answer. Within
+    `process_group()` all ranks call it, each with its own batches, and have the same numbers, which are those of one rank.
     """
     place = next(net.parameters()).device if device is None else resolve_device(device)
     scores, maps = VideoScores(), MapScores(net.map_names)
@@ -96,11 +98,16 @@ def evaluate(
             on_batch(batch, output)
 
     run_network(net.to(place), batches, add, precision=Precision(place, resolve_amp(amp, place)))
-    accuracies = scores.accuracies()
+    ranks = gathered((scores, maps))
+    return done_by_main(lambda: summarize(merged(scores for scores, _ in ranks), merged_maps(maps for _, maps in ranks)))
+
+
+def summarize(scores: VideoScores, maps: "MapScores") -> Evaluation:
+    """Return the numbers of a pass."""
     return Evaluation(
-        **accuracies._asdict(),
+        **scores.accuracies()._asdict(),
         entropy=maps.mean("entropy"),
-        flat_frames={name: int(count) for name, count in zip(net.map_names, maps.flat, strict=True)},
+        flat_frames={name: int(count) for name, count in zip(maps.names, maps.flat, strict=True)},
         mask_iou=maps.mean("mask_iou"),
         pointing=maps.mean("pointing"),
         grid=maps.grid,
@@ -120,6 +127,8 @@ class MapScores:
 
     def add(self, batch: Batch, output: Output) -> None:
         """Take the maps of the views that are present."""
+        if not batch.present.any():
+            return
         maps_BNTYX = output.maps[batch.present]
         coverage_B1TYX, valid_B1T = batch.mask[batch.present][:, None], batch.mask_valid[batch.present][:, None]
         self.grid = (maps_BNTYX.shape[-2], maps_BNTYX.shape[-1])
@@ -155,6 +164,17 @@ class MapScores:
     def named(self, values_N: NDArray[np.float64]) -> dict[str, float]:
         """Return values by map name without those that are NaN."""
         return {name: float(value) for name, value in zip(self.names, values_N, strict=True) if not np.isnan(value)}
+
+
+def merged_maps(parts: Iterable[MapScores]) -> MapScores:
+    """Return what several ranks measured as one; each video has all its views on one of them."""
+    first, *others = parts
+    for other in others:
+        first.grid = max(first.grid, other.grid)  # one that had no video knows none
+        first.flat += other.flat
+        for quantity, views in other.views.items():
+            first.views[quantity] |= views
+    return first
 
 
 def mean_of_finite(values_MN: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -96,7 +96,8 @@ class PrototypeConformityLoss(nn.Module):
         """Return the loss of features (B, D), or (B, D, T, y, x) to be pooled, with labels (B,)."""
         vectors_BD = self.pooled(features)
         with torch.autocast(features.device.type, enabled=False):
-            own_BK = nn.functional.one_hot(labels_B, len(self.prototypes)).bool()
+            # one_hot would wait for the device to see whether there are classes enough.
+            own_BK = labels_B[:, None] == torch.arange(len(self.prototypes), device=labels_B.device)
             others = self.prototypes if self.push_prototypes is None else self.push_prototypes
             distances_BK = self.distances(vectors_BD, self.prototypes)
             away_BK = distances_BK if self.push_prototypes is None else self.distances(vectors_BD, others)

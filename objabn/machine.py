@@ -3,6 +3,37 @@
 import os
 import platform
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Ranks(NamedTuple):
+    """This process among those that torchrun started."""
+
+    rank: int = 0
+    """Its number, over all machines."""
+    world: int = 1
+    """Processes of the run."""
+    local_rank: int = 0
+    """Its number on this machine, which is that of its GPU."""
+    local_world: int = 1
+    """Processes on this machine."""
+
+
+def launched() -> Ranks:
+    """Return what torchrun says in the environment; a process that it did not start is alone."""
+    numbers = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    return Ranks(*(alone if number is None else int(number) for number, alone in zip(numbers, Ranks(), strict=True)))
+
+
+def is_restarted() -> bool:
+    """Say whether torchrun started the processes anew after one of them, on this machine, had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def launch_name() -> str | None:
+    """Return what all attempts of one torchrun on this machine have in common and no other has; None without torchrun."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if run is None else f"{run} {platform.node()} {os.getppid()}"
 
 
 def available_cores() -> int:

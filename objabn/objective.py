@@ -51,9 +51,12 @@ class Objective(nn.Module):
         map_names: tuple[str, ...],
         pc_loss: PrototypeConformityLoss | None,
         class_weights: Tensor | None = None,
+        ranks: int = 1,
     ) -> None:
+        """Weigh by `config`; with several `ranks` what is a sum over the clips counts so often, as their gradients are averaged."""
         super().__init__()
         self.config = config
+        self.ranks = ranks
         self.map_names = map_names
         self.pc_loss = pc_loss
         # They come from the dataset each time, and are no part of a checkpoint.
@@ -64,13 +67,23 @@ class Objective(nn.Module):
         """Names of `Losses` that belong into the log."""
         return tuple(name for name in Losses._fields if name not in REGULARISERS or getattr(self.config, name) > 0)
 
-    def forward(self, output: Output, batch: Batch) -> Losses:
-        """Return the losses of a network's output; compute is in float32 whatever autocast does."""
+    @property
+    def counts_valid_frames(self) -> bool:
+        """Whether the mask term is a mean over the frames in which something was found, of which ranks have more and less."""
+        return self.config.mask > 0 and self.config.empty_mask == "ignore" and "M_o" in self.map_names
+
+    def forward(self, output: Output, batch: Batch, mask_share: Tensor | None = None) -> Losses:
+        """Return the losses of a network's output; compute is in float32 whatever autocast does.
+
+        The mask term is a mean over valid frames, of which ranks have more and less: `mask_share` is those of this
+        batch divided by the mean over all ranks, and makes the mean of their terms one over all frames.
+        """
         perception = self.cross_entropy(output.logits, batch.label)
         off = perception.new_zeros(())
         is_branch_on = output.branch_logits is not None and self.config.branch > 0
         branch = self.cross_entropy(output.branch_logits, batch.label) if is_branch_on and output.branch_logits is not None else off
         mask = self.mask_term(output.maps, batch) if self.config.mask > 0 and "M_o" in self.map_names else off
+        mask = mask if mask_share is None else mask_share * mask
         pc = self.pc_loss(output.features, batch.label) if self.pc_loss is not None else off
         total = perception + self.config.branch * branch + self.config.mask * mask + self.config.pc * pc
         regularisers = self.regularisers(output)
@@ -102,7 +115,8 @@ class Objective(nn.Module):
         """Return the regularisers that are on by name; ValueError where frames have no weights and are to have one peak."""
         config, terms = self.config, {}
         if config.total_variation > 0:
-            terms["total_variation"] = total_variation(output.maps, form=config.regularisers)
+            is_sum = config.regularisers == "official"
+            terms["total_variation"] = total_variation(output.maps, form=config.regularisers) * (self.ranks if is_sum else 1)
         if config.contrast > 0:
             terms["contrast"] = contrast(output.maps)
         if config.unimodal > 0:
@@ -115,10 +129,11 @@ class Objective(nn.Module):
         return terms
 
 
-def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: Sequence[int] | None = None) -> Objective:
+def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: Sequence[int] | None = None, ranks: int = 1) -> Objective:
     """Build the losses for a network; prototypes exist only where `pc` is above zero.
 
     `class_counts` are the training videos of each class, which `class_weights=balanced` needs: ValueError without.
+    `ranks` are the processes whose gradients are averaged.
     """
     if config.unimodal > 0 and net.feature_frames < net.clip_frames:
         raise ValueError(
@@ -127,7 +142,7 @@ def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: 
         )
     pc_loss = build_pc_loss(config, net) if config.pc > 0 else None
     class_weights = balanced_weights(class_counts) if config.class_weights == "balanced" else None
-    return Objective(config, map_names=net.map_names, pc_loss=pc_loss, class_weights=class_weights)
+    return Objective(config, map_names=net.map_names, pc_loss=pc_loss, class_weights=class_weights, ranks=ranks)
 
 
 def balanced_weights(class_counts: Sequence[int] | None) -> Tensor:

@@ -13,7 +13,7 @@ from cli.main import app
 SMALL = [
     *("--backbone", "x3d_nano", "--weights", "none", "--epochs", "1", "--batch", "2", "--device", "cpu"),
     *("--set", "data.crop_size=32", "--set", "data.short_side=32,36", "--set", "data.eval_short_side=32"),
-    *("--set", "data.clip_frames=4", "--set", "model.cut=2", "--set", "data.val_fraction=0.5"),
+    *("--set", "data.clip_frames=4", "--set", "model.cut=2", "--set", "data.val_fraction=0.5", "--set", "run.kernels=stock"),
 ]
 
 

@@ -16,6 +16,7 @@ LAYERS = [
     {"objabn.types", "objabn.config", "objabn.settings", "objabn.files", "objabn.checkpoint", "objabn.machine", "objabn.versions"},
     {"objabn.recipe_parts"},
     {"objabn.recipes"},
+    {"objabn.kernels"},
     {"objabn.data", "objabn.models", "objabn.losses", "objabn.regularisers", "objabn.objective", "objabn.metrics"},
     {"objabn.training"},
     {

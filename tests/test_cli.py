@@ -108,7 +108,7 @@ def test_plain_abn_has_no_pc_loss_unless_asked_for(tmp_path: Path, monkeypatch: 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
-    for words in (["train", "ucf101", "--dry-run"], ["evaluate", "runs/mine"], ["prepare", "demo"]):
+    for words in (["compare", "runs/mine"], ["report", "runs/mine"], ["prepare", "demo"]):
         error = CliRunner().invoke(app, words).exception
         assert str(error) == f"objabn {words[0]} is one process and WORLD_SIZE=4 asks for 4; start it without torchrun."
 

@@ -16,7 +16,9 @@ from objabn.models.build import build_model
 from objabn.models.storage import load_model
 from objabn.training.loop import fit
 from objabn.training.run_folder import consumed_samples
+from objabn.training.session import start_session
 from objabn.training.signals import Interrupted
+from objabn.training.step import take_step
 
 pytestmark = pytest.mark.gpu
 
@@ -40,7 +42,7 @@ class StopsIn(Recorder):
             signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("amp", "compile_mode"), [("off", "off"), ("bf16", "off"), ("fp16", "off"), ("auto", "on")])
+@pytest.mark.parametrize(("amp", "compile_mode"), [("off", "off"), ("bf16", "off"), ("fp16", "off"), ("auto", "on"), ("auto", "graphs")])
 def test_a_run_on_a_gpu_is_stopped_and_goes_on_to_its_end(tmp_path: Path, amp: str, compile_mode: str) -> None:
     config, clips = config_of(amp=amp, compile_mode=compile_mode), [toy_batch(seed) for seed in range(4)]
     with pytest.raises(Interrupted):
@@ -53,6 +55,18 @@ def test_a_run_on_a_gpu_is_stopped_and_goes_on_to_its_end(tmp_path: Path, amp: s
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     saved = load_model(tmp_path / "last/model.safetensors").state_dict()
     assert all(torch.equal(value.cpu(), saved[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
+def test_no_step_waits_for_the_gpu(amp: str) -> None:
+    config, clips = config_of(amp=amp), [toy_batch(seed) for seed in range(3)]
+    session = start_session(nano(config).train(), clips, config, run_folder=None, still=())
+    take_step(session, iter(clips[:1]))  # the moments are made, and the fastest convolutions found
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        take_step(session, iter(clips[1:]))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_bf16_and_compilation_learn_what_float32_learns() -> None:

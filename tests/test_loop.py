@@ -112,7 +112,7 @@ def test_a_loader_shorter_than_its_length_is_an_error() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(tmp_path: Path) -> None:
-    config = config_of(epochs=3, run=RunConfig(device="cpu", log_steps=2, checkpoint_minutes=0))
+    config = config_of(epochs=3, run=RunConfig(device="cpu", log_steps=2, checkpoint_minutes=0, skip_steps=0))
     good = toy_batch(0)
 
     class TurnsBad(list):
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_good_checkpoint(tmp_path:
 
     recorder = Recorder()
     soft = replace(config, loss=LossConfig(pc=0.0, mask_target="soft"))
-    with pytest.raises(RuntimeError, match=r"step 4: the loss is nan; the checkpoint of step 2 is kept.*lower optim.lr"):
+    with pytest.raises(RuntimeError, match=r"step 4: the loss is not finite; the checkpoint of step 2 is kept.*lower optim.lr"):
         fit(Toy(soft), TurnsBad([good, good]), soft, run_folder=tmp_path / "run", loggers=[recorder])
     assert recorder.is_closed
     assert json.loads((tmp_path / "run/last/state.json").read_text())["progress"]["step"] == 2

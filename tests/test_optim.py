@@ -153,3 +153,22 @@ def test_clipping_scales_the_common_norm() -> None:
     clip_gradients(optimizer, 1.0)
     torch.testing.assert_close(net.weight.grad, torch.tensor([[0.6]]))
     torch.testing.assert_close(prototypes.centers.grad, torch.tensor([0.8]))
+
+
+def test_the_rate_grows_with_the_batch_only_where_that_is_asked_for() -> None:
+    settings = {"lr": 1e-4, "batch": 1024, "base_batch": 16, "epochs": 2}
+    plain, linear, root = (OptimConfig(scale_lr=way, **settings) for way in ("none", "linear", "root"))
+    assert [rates(config, range(1))[0] for config in (plain, linear, root)] == pytest.approx([1e-4, 64e-4, 8e-4])
+    warm = OptimConfig(scale_lr="linear", warmup_epochs=1.0, schedule="cosine", **settings)
+    assert rates(warm, range(4)) == pytest.approx([16e-4, 32e-4, 48e-4, 64e-4])
+    stepped = OptimConfig(scale_lr="root", schedule="step", step_epochs=(1,), **settings)
+    assert rates(stepped, range(3, 5)) == pytest.approx([8e-4, 8e-5])
+    halved = OptimConfig(scale_lr="linear", lr=1e-4, batch=8, base_batch=16)
+    assert rates(halved, range(1)) == pytest.approx([5e-5]), "smaller batches have smaller rates"
+
+
+def test_the_log_shows_the_rate_that_is_taken() -> None:
+    config = toy_config(optim=OptimConfig(epochs=1, batch=64, lr=1e-4, scale_lr="root"))
+    recorder = Recorder()
+    fit(nano(config), [toy_batch(0)], config, loggers=[recorder])
+    assert recorder.of("step", "learning_rate") == pytest.approx([2e-4])

@@ -94,7 +94,7 @@ def test_how_a_run_is_carried_out_is_no_part_of_its_hash() -> None:
 @pytest.mark.parametrize(
     ("batch", "accumulate", "message"),
     [
-        (16, 1, "16 clips of 8 frames of 64 x 64 pixels at a time; begin again with --set optim.accumulate=2, .* 2 times 8 clips"),
+        (16, 1, "16 clips of 8 frames of 64 x 64 pixels at a time; .* begin again with --set optim.accumulate=2, .* 2 times 8 clips"),
         (15, 3, "5 clips of .*optim.accumulate=5, which takes the same batch of 15 as 5 times 3 clips"),
         (4, 4, "1 clips of .*begin again with a smaller --backbone, data.crop_size or data.clip_frames"),
     ],

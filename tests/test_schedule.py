@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objabn.config import Config, DataConfig, OptimConfig
+from objabn.data.sampling import ClipPlan
 from objabn.data.schedule import Schedule
 
 
@@ -67,13 +68,25 @@ def test_an_epoch_is_divided_among_ranks(world: int, accumulate: int, clips: int
 def test_evaluation_counts_each_view_of_each_video_once(
     world: int, accumulate: int, clips: int, videos: int, views: tuple[int, int]
 ) -> None:
-    config = replace(config_of(world * accumulate * clips, accumulate), data=DataConfig(views=views))
-    ranks = [Schedule(dataset_of(videos), config, subset="test", rank=rank, world=world) for rank in range(world)]
-    plans = [schedule.clips_of(step) for step in range(ranks[0].steps_per_epoch) for schedule in ranks]
-    assert {len(plan.video) for plan in plans} == {clips}, "every batch is full"
-    seen = [(video, view) for plan in plans for video, view in zip(plan.video[plan.present], plan.view[plan.present], strict=True)]
+    config = replace(config_of(accumulate * clips, accumulate), data=DataConfig(views=views))
+    alone = Schedule(dataset_of(videos), config, subset="test")
+    single = [alone.clips_of(step) for step in range(alone.steps_per_epoch)]
+    seen = [pair for plan in single for pair in views_of(plan)]
+    assert {len(plan.video) for plan in single} == {clips}, "every batch is full"
     assert seen == list(product(range(videos), range(views[0] * views[1])))
-    assert len(plans) * clips - len(seen) < world * clips, "no batch is nothing but padding"
+    assert len(single) * clips - len(seen) < clips, "no batch is nothing but padding"
+    ranks = [Schedule(dataset_of(videos), config, subset="test", rank=rank, world=world) for rank in range(world)]
+    (steps,) = {schedule.steps_per_epoch for schedule in ranks}
+    plans = [[schedule.clips_of(step) for step in range(steps)] for schedule in ranks]
+    batches = [views_of(plan) for of_rank in plans for plan in of_rank if plan.present.any()]
+    assert sorted(batches) == sorted(map(views_of, single)), "the batches are those of one rank"
+    owners = [{video for plan in of_rank for video, _ in views_of(plan)} for of_rank in plans]
+    assert sum(map(len, owners)) == videos, "each video is on one rank"
+
+
+def views_of(plan: ClipPlan) -> list[tuple[int, int]]:
+    """Video and view of the clips of a batch that are present."""
+    return list(zip(plan.video[plan.present].tolist(), plan.view[plan.present].tolist(), strict=True))
 
 
 def test_the_remainder_left_out_differs_between_epochs() -> None:
@@ -99,10 +112,12 @@ def test_ranks_by_hand() -> None:
     assert [(schedule.steps_per_epoch, schedule.clips) for schedule in train] == [(10, 2)] * 2, "5 batches of 8, in two parts, on two ranks"
     config = replace(config_of(8), data=DataConfig(views=(3, 2)))
     test = [Schedule(dataset_of(5), config, subset="test", rank=rank, world=2) for rank in (0, 1)]
-    assert test[0].steps_per_epoch == 4, "5 videos of 6 views make 3 batches of 8 and one of 6"
-    last = [schedule.clips_of(3) for schedule in test]
-    assert [plan.view.tolist() for plan in last] == [[0, 1, 2, 3], [4, 5, 5, 5]]
-    assert [plan.present.tolist() for plan in last] == [[True] * 4, [True, True, False, False]]
+    assert test[0].steps_per_epoch == 3, "3 batches of 8 hold 4 videos of 6 views, the block of one rank"
+    assert [schedule.clips_of(0).view.tolist() for schedule in test] == [[0, 1, 2, 3, 4, 5, 0, 1], [0, 1, 2, 3, 4, 5, 5, 5]]
+    assert [[int(schedule.clips_of(step).present.sum()) for step in range(3)] for schedule in test] == [[8, 8, 8], [6, 0, 0]]
+    large = Schedule(dataset_of(100), config_of(64), subset="test", rank=1, world=2)
+    assert (large.clips, large.steps_per_epoch) == (32, 2), "batches of 32 at most, two for each rank"
+    assert large.clips_of(0).video.tolist() == list(range(32, 64))
 
 
 def test_views_are_a_matter_of_evaluation_only() -> None:

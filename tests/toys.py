@@ -22,7 +22,7 @@ def toy_config(*, optim: OptimConfig | None = None, run: RunConfig | None = None
         data=DataConfig(clip_frames=FRAMES, short_side=(SIZE, SIZE), crop_size=SIZE, eval_short_side=SIZE),
         model=ModelConfig(backbone="x3d_nano", weights="none", cut=2, attention_init="random", dropout=dropout),
         optim=optim or OptimConfig(epochs=2, batch=4, lr=1e-3),
-        run=run or RunConfig(device="cpu", log_steps=1, checkpoint_minutes=0),
+        run=run or RunConfig(device="cpu", log_steps=1, checkpoint_minutes=0, kernels="stock"),
     )
 
 

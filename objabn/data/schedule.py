@@ -17,13 +17,18 @@ from objabn.types import Batch
 
 Rows = NDArray[np.int64]
 
+EVALUATION_CLIPS = 32
+"""Most clips of a batch of evaluation, on each rank: batches must not depend on the number of ranks, as sums within the network do
+on the batch, and one rank has to hold what it takes."""
+
 
 class Schedule:
     """The endless sequence of this rank's micro-batches; step s of it is a pure function of (dataset, config, s).
 
     Training shuffles anew each epoch and drops the last incomplete global batch, which is a different remainder each time.
     Evaluation repeats one fixed pass over all views of all videos, whose last batch is padded; `rows` has it pass over these
-    videos of the index, whatever their subset.
+    videos of the index, whatever their subset. Its batches are those of a single rank, and each video has all its views on
+    one rank; all ranks have as many batches, if need be of padding alone.
     """
 
     def __init__(
@@ -32,18 +37,26 @@ class Schedule:
         self.index, self.config, self.rank, self.world = dataset.index, config, rank, world
         self.is_training = subset == "train" and rows is None
         self.rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction) if rows is None else rows
-        parts = config.optim.accumulate * world
-        batch, count = config.optim.batch, len(self.rows)
-        check("optim.batch", batch, batch % parts == 0, f"a multiple of accumulate x ranks = {parts}")
-        if self.is_training and count < batch:
-            raise ValueError(
-                f"optim.batch={batch} is larger than the {count} training videos of {dataset.name}; choose --batch {count} or less."
-            )
-        self.global_clips = batch // config.optim.accumulate
-        self.clips = self.global_clips // world
-        views = math.prod(config.data.views)
-        self.steps_per_epoch = count // batch * config.optim.accumulate if self.is_training else -(-count * views // self.global_clips)
+        batch, accumulate = config.optim.batch, config.optim.accumulate
+        if self.is_training:
+            self.refuse_batch(dataset.name)
+            self.clips, self.block = batch // accumulate // world, 1
+            self.steps_per_epoch = len(self.rows) // batch * accumulate
+        else:
+            views = math.prod(config.data.views)
+            self.clips = min(batch // accumulate, EVALUATION_CLIPS)
+            # Batches that hold whole videos together are for one rank.
+            self.block = views // math.gcd(views, self.clips) if world > 1 else 1
+            self.steps_per_epoch = -(-len(self.rows) * views // (self.clips * self.block * world)) * self.block
+        self.global_clips = self.clips * world
         self.plans: dict[int, ClipPlan] = {}
+
+    def refuse_batch(self, name: str) -> None:
+        """Raise ValueError where the batch cannot be divided, or there are too few videos for one."""
+        batch, count, parts = self.config.optim.batch, len(self.rows), self.config.optim.accumulate * self.world
+        check("optim.batch", batch, batch % parts == 0, f"a multiple of accumulate x ranks = {parts}")
+        if count < batch:
+            raise ValueError(f"optim.batch={batch} is larger than the {count} training videos of {name}; choose --batch {count} or less.")
 
     @property
     def has_colours(self) -> bool:
@@ -62,12 +75,13 @@ class Schedule:
         """Plan the clips of one epoch over all ranks."""
         if self.is_training:
             return training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
-        return padded(evaluation_plan(self.index, self.rows, self.config.data), self.global_clips)
+        return padded(evaluation_plan(self.index, self.rows, self.config.data), self.steps_per_epoch * self.global_clips)
 
     def clips_of(self, step: int) -> ClipPlan:
         """Return this rank's clips of a micro-batch counted from the start of the run."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        first = step_in_epoch * self.global_clips + self.rank * self.clips
+        block, step_in_block = divmod(step_in_epoch, self.block)
+        first = ((block * self.world + self.rank) * self.block + step_in_block) * self.clips
         return self.plan_epoch(epoch).take(np.arange(first, first + self.clips))
 
     def step_at(self, sample: int) -> int:

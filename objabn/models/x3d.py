@@ -37,6 +37,8 @@ class X3D(BlockBackbone):
             head_activation=None,
         )
         net.blocks[-1].pool.pool = FullAveragePool()
+        # One value of each class is left by then, and torch.compile fails on a CPU at the gradient of a pool over it (pytorch#196570).
+        net.blocks[-1].output_pool = nn.Identity()
         super().__init__(net.blocks, cut=cut)
         widths = [stage_widths(block) for block in self.blocks[1:5]]
         self.stage_channels = (widths[0][0], *(width[-1] for width in widths))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from objabn.training.logging import Record
 
-NO_LOSS = ("event", "epoch", "step", "top1", "clips_per_second", "loader_wait", "seconds", "skipped_clips", "stopped")
+NO_LOSS = ("event", "epoch", "step", "top1", "clips_per_second", "loader_wait", "seconds", "skipped_clips", "skipped_steps", "stopped")
 MEASURED = ("_top1", "_top5", "_nll")
 """Endings of what is measured on a held-out subset after an epoch."""
 

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from objabn.models.network import AttentionNetwork
 
@@ -19,12 +20,19 @@ class WeightAverage:
         self.decay = decay
 
     @torch.no_grad()
-    def update(self, net: AttentionNetwork, number: int) -> None:
-        """Take the weights after a step, counted from 0, into the average; counters are copied."""
+    def update(self, net: AttentionNetwork, number: int, *, is_skipped: Tensor | None = None) -> None:
+        """Take the weights after a step, counted from 0, into the average; counters are copied.
+
+        Where `is_skipped`, () bool on the device, is true, the average stays as it is.
+        """
         decay = min(self.decay, number / (number + 9))
         pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
         averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        changes = torch._foreach_sub(values, averages)
+        torch._foreach_mul_(changes, 1 - decay)
+        if is_skipped is not None:
+            torch._foreach_mul_(changes, (~is_skipped).to(averages[0].dtype))
+        torch._foreach_add_(averages, changes)
         for counter, value in pairs:
             if not counter.is_floating_point():
                 counter.copy_(value)

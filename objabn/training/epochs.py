@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from objabn.config import Config
+from objabn.training.distributed import done_by_main, gathered, share_buffers
 from objabn.training.saving import save, save_best
-from objabn.training.scores import Accuracies, VideoScores, run_network
-from objabn.training.session import Session, log, rate_of
+from objabn.training.scores import Accuracies, VideoScores, merged, run_network
+from objabn.training.session import Session, log, rate_of, stop_if_asked
 from objabn.training.state import Progress
 from objabn.types import Batch, Output
 
@@ -32,15 +33,17 @@ def is_evaluation_due(session: Session) -> bool:
 
 
 def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
-    """Return the accuracies of the network that would be kept."""
+    """Return the accuracies of the network that would be kept, the same on all ranks."""
     scores = VideoScores()
 
     def add(batch: Batch, output: Output) -> None:
-        session.stop.raise_if_received()
+        stop_if_asked(session)
         scores.add(batch, output)
 
+    share_buffers(session.state.kept)
     run_network(session.state.kept, monitor, add, precision=session.precision, forward=session.kept_forward)
-    return scores.accuracies()
+    ranks = gathered(scores)
+    return done_by_main(lambda: merged(ranks).accuracies())
 
 
 def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str, *, skipped_clips: int = 0) -> None:

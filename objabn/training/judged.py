@@ -26,9 +26,12 @@ class JudgedNetwork(nn.Module):
         self.net = net
         self.objective = objective
 
-    def forward(self, batch: Batch) -> Judged:
-        """Judge the network's answer to a batch; the losses are in float32 whatever autocast does."""
+    def forward(self, batch: Batch, mask_share: Tensor | None = None) -> Judged:
+        """Judge the network's answer to a batch; the losses are in float32 whatever autocast does.
+
+        `mask_share` is for a batch that is part of a greater one, over several ranks; see `Objective`.
+        """
         output = self.net(batch.clip)
         with torch.autocast(output.logits.device.type, enabled=False):
             output = as_float32(output)
-            return Judged(self.objective(output, batch), output.logits)
+            return Judged(self.objective(output, batch, mask_share), output.logits)

@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 class Logger(Protocol):
-    """Takes records as they come; each has `event` (`step` or `epoch`), `epoch` counted from 1, and `step`."""
+    """Takes records as they come; each has `event` (`step`, `epoch` or `note`, a `text`), `epoch` counted from 1, and `step`."""
 
     def log(self, record: Record) -> None:
         """Take one record."""
@@ -77,7 +77,9 @@ class Screen:
     def log(self, record: Record) -> None:
         """Show the record."""
         name = f"epoch {record['epoch']}/{self.epochs}"
-        if record["event"] == "epoch":
+        if record["event"] == "note":
+            self.console.print(record["text"], highlight=False, soft_wrap=True)
+        elif record["event"] == "epoch":
             self.console.print(f"{name}  {sentence(record)}", highlight=False, soft_wrap=True)
             self.bar.reset(self.task, description=name, text="")
         else:
@@ -91,10 +93,12 @@ class Screen:
 
 def sentence(record: Record) -> str:
     """Return a record's main numbers in words."""
-    parts = [f"loss {record['loss']:.3f}", f"top-1 {record['top1']:.1f} %"]
+    parts = [f"loss {record['loss']:.3f}", f"top-1 {record['top1']:.1f} %"] if "loss" in record else []
     parts += [f"{name.removesuffix('_top1')} top-1 {record[name]:.1f} %" for name in record if name.endswith("_top1")]
     if "clips_per_second" in record:
         parts += [f"{record['clips_per_second']:.1f} clips/s", f"loader wait {record['loader_wait']:.0f} %"]
+    if "skipped_steps" in record:
+        parts.append(f"skipped steps {record['skipped_steps']}")
     if "skipped_clips" in record:
         parts.append(f"{record['skipped_clips']} clips skipped so far")
     if "stopped" in record:

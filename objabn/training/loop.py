@@ -5,19 +5,21 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from objabn.config import Config
 from objabn.models.network import AttentionNetwork
+from objabn.models.recompute import recomputing
+from objabn.training.capacity import memory_explained
+from objabn.training.distributed import done_by_main, gathered, of_main, share_buffers, wait_for_all
 from objabn.training.epochs import finish_epoch, is_evaluation_due, measure, refuse_unmeasured
-from objabn.training.failures import out_of_memory
+from objabn.training.kernels import chosen_kernels
 from objabn.training.logging import Logger, Record
 from objabn.training.optim import learning_rates
+from objabn.training.parallel import synchronised_norms
 from objabn.training.parts import frozen, set_training_mode
 from objabn.training.precision import algorithms
 from objabn.training.run_folder import is_over, start_run_folder
 from objabn.training.saving import is_checkpoint_due, save
-from objabn.training.session import Batches, Session, check_position, log, open_loggers, rate_of, start_session
+from objabn.training.session import Batches, Session, check_position, log, open_loggers, rate_of, start_session, stop_if_asked
 from objabn.training.signals import Interrupted, StopRequest
 from objabn.training.state import Progress, load_state
 from objabn.training.step import take_step
@@ -52,35 +54,40 @@ def fit(
     With a run folder it can be stopped at any moment and resumed exactly: a loader that has a `state` must stand at
     `consumed_samples(run_folder)`, and any other iterable is taken to give the same batches each epoch. `monitor` is
     evaluated after epochs, and `best/` kept for the subset `val` only. `loggers` is the screen unless given.
-    The network ends in evaluation mode, with `optim.ema` as the average. Raises Interrupted after SIGTERM or Ctrl-C,
+    The network ends in evaluation mode, with `optim.ema` as the average. Under torchrun, within `process_group()`, all
+    ranks call it, with the same settings and each with its own loader. Raises Interrupted after SIGTERM or Ctrl-C,
     once the checkpoint is written.
     """
     refuse_unmeasured(config, monitor, monitor_subset)
-    with algorithms(deterministic=config.run.deterministic), frozen(net, config.optim.freeze) as still:
+    with (
+        algorithms(deterministic=config.run.deterministic),
+        frozen(net, config.optim.freeze) as still,
+        synchronised_norms(net, config, still),
+    ):
         session = start_session(net, batches, config, run_folder=run_folder, still=still)
         loader = getattr(batches, "description", {})
-        checkpoint = start_run_folder(run_folder, config, resume=resume, loader=loader) if run_folder else None
+        checkpoint = done_by_main(lambda: start_run_folder(run_folder, config, resume=resume, loader=loader) if run_folder else None)
         progress = session.state.progress
         if checkpoint:
-            load_state(session.state, checkpoint)
+            load_state(session.state, checkpoint, seed=config.run.seed)
             session.saved_step = progress.step
         if not is_over(progress.epoch, progress.history, config):
             check_position(session, batches)
             session.loggers = open_loggers(session, loggers)
-            train_and_close(session, batches, monitor, monitor_subset)
+            with chosen_kernels(net, config, session.precision, run_folder), recomputing(net, is_on=config.run.recompute):
+                train_and_close(session, batches, monitor, monitor_subset)
         if session.state.average is not None:
             net.load_state_dict(session.state.kept.state_dict())
-        net.eval()
+        share_buffers(net.eval())
+        wait_for_all()  # what rank 0 has written is read by all that follows
     return summarize(progress, session.state.meter.terms)
 
 
 def train_and_close(session: Session, batches: Batches, monitor: Iterable[Batch] | None, monitor_subset: str) -> None:
     """Train while signals are listened to, and close the loggers whatever happens."""
     try:
-        with StopRequest() as session.stop:
+        with memory_explained(session), StopRequest() as session.stop:
             train(session, batches, monitor, monitor_subset)
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(session.config) from error
     finally:
         for logger in session.loggers:
             logger.close()
@@ -97,12 +104,13 @@ def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, m
             save(session)
             raise
         finish_epoch(session, accuracies, monitor_subset, skipped_clips=skipped_clips(batches))
-        session.stop.raise_if_received()
+        stop_if_asked(session, wait=True)
 
 
 def skipped_clips(batches: Batches) -> int:
-    """Return how many clips the loader could not read since it was built; 0 for one that does not count them."""
-    return getattr(getattr(batches, "damage", None), "skipped_clips", 0)
+    """Return how many clips the loaders of all ranks could not read since they were built; 0 for ones that do not count them."""
+    own = getattr(getattr(batches, "damage", None), "skipped_clips", 0)
+    return sum(of_main(gathered(own)))
 
 
 def train_epoch(session: Session, batches: Batches) -> None:
@@ -121,7 +129,6 @@ def train_epoch(session: Session, batches: Batches) -> None:
         if config.run.log_steps and progress.step % config.run.log_steps == 0:
             rates = learning_rates(config.optim, rate_of(session, progress.step - 1))
             log(session, "step", {**rates, **session.state.meter.interval()})
-        session.stop.raise_if_received()
         if is_checkpoint_due(session):
             save(session)
     session.state.meter.stop_clock()

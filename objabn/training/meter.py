@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from objabn.objective import Losses
+from objabn.training.distributed import summed, world
 from objabn.types import Batch
 
 
@@ -16,8 +17,9 @@ class Meter:
     def __init__(self, device: torch.device, terms: tuple[str, ...]) -> None:
         """Measure on this device; `terms` are the losses to be summed, by their names in `Losses`."""
         self.terms = terms
-        self.names = (*terms, "correct", "clips", "batches", "seconds", "wait_seconds")
+        self.names = (*terms, "correct", "clips", "batches", "skipped_steps", "seconds", "wait_seconds")
         self.sums = torch.zeros(len(self.names) - 2, dtype=torch.float64, device=device)
+        self.pending = torch.zeros_like(self.sums)
         self.times = torch.zeros(2, dtype=torch.float64)
         self.read = torch.zeros(len(self.names), dtype=torch.float64)
         self.clock = time.perf_counter()
@@ -34,12 +36,18 @@ class Meter:
             yield batch
 
     def add(self, losses: Losses, logits_BK: Tensor, label_B: Tensor) -> None:
-        """Count a batch, without reading anything back from the device."""
+        """Note a batch of the step under way, without reading anything back from the device."""
         with torch.no_grad():
             correct = (logits_BK.argmax(1) == label_B).sum()
             # new_full fills on the device; a tensor made of Python numbers would have to be copied there.
-            counts = (correct, correct.new_full((), len(label_B)), correct.new_full((), 1))
-            self.sums += torch.stack([*(getattr(losses, name) for name in self.terms), *counts]).double()
+            counts = (correct, correct.new_full((), len(label_B)), correct.new_full((), 1), correct.new_full((), 0))
+            self.pending += torch.stack([*(getattr(losses, name) for name in self.terms), *counts]).double()
+
+    def settle(self, is_skipped: Tensor) -> None:
+        """Count the batches of a step, or where `is_skipped`, () bool, is true nothing but that."""
+        self.sums += torch.where(is_skipped, 0, self.pending)
+        self.sums[self.names.index("skipped_steps")] += is_skipped
+        self.pending.zero_()
 
     def start_clock(self) -> None:
         """Begin to count time; what passed since it was stopped is no training."""
@@ -52,15 +60,15 @@ class Meter:
         self.clock = now
 
     def interval(self) -> dict[str, float]:
-        """Return the means since the last reading, and begin the next interval."""
+        """Return the means since the last reading over all ranks, and begin the next interval."""
         self.stop_clock()
         now = self.total()
         change, self.read = now - self.read, now
-        return self.means(change)
+        return self.means(of_all_ranks(change))
 
     def epoch(self) -> dict[str, float]:
-        """Return the means of the epoch, and begin the next one."""
-        means = self.means(self.total())
+        """Return the means of the epoch over all ranks, and begin the next one."""
+        means = self.means(of_all_ranks(self.total()))
         for sums in (self.sums, self.times, self.read):
             sums.zero_()
         return means
@@ -70,17 +78,17 @@ class Meter:
         return torch.cat([self.sums.cpu(), self.times])
 
     def means(self, sums: Tensor) -> dict[str, float]:
-        """Return each loss per batch, accuracy and loader wait in percent, and clips a second."""
+        """Return each loss per batch, accuracy and loader wait in percent, clips a second, and the steps that were skipped, if any.
+
+        Without a batch that counts there are neither losses nor accuracy.
+        """
         values = dict(zip(self.names, sums.tolist(), strict=True))
-        clips, seconds = max(values["clips"], 1), max(values["seconds"], 1e-9)
-        losses = {name: values[name] / max(values["batches"], 1) for name in self.terms}
-        return {
-            "loss": losses.pop("total"),
-            **losses,
-            "top1": 100 * values["correct"] / clips,
-            "clips_per_second": values["clips"] / seconds,
-            "loader_wait": 100 * values["wait_seconds"] / seconds,
-        }
+        seconds, means = max(values["seconds"], 1e-9), {}
+        if values["batches"]:
+            losses = {name: values[name] / values["batches"] for name in self.terms}
+            means = {"loss": losses.pop("total"), **losses, "top1": 100 * values["correct"] / values["clips"]}
+        rates = {"clips_per_second": values["clips"] / seconds, "loader_wait": 100 * values["wait_seconds"] / seconds}
+        return means | rates | ({"skipped_steps": int(values["skipped_steps"])} if values["skipped_steps"] else {})
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the sums by name, for a checkpoint."""
@@ -90,3 +98,9 @@ class Meter:
         """Take the sums of a checkpoint."""
         self.sums = tensors["meter.sums"].to(self.sums.device)
         self.times, self.read = tensors["meter.times"], tensors["meter.read"]
+
+
+def of_all_ranks(sums: Tensor) -> Tensor:
+    """Return the sums over all ranks; of the skipped steps and the times at the end, which all ranks have at once, the mean."""
+    total = summed(sums)
+    return torch.cat([total[:-3], total[-3:] / world()])

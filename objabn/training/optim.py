@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from objabn.config import OptimConfig
@@ -17,13 +17,16 @@ PLATEAU_THRESHOLD = 1e-4
 
 
 def build_optimizer(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> Optimizer:
-    """Return the optimiser over the network and the objective's prototypes; CUDA parameters take the fused kernels."""
+    """Return the optimiser over the network and the objective's prototypes, of the fused kernels, which can leave a step out."""
     groups = parameter_groups(net, objective, config)
-    is_fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
-    if config.name == "sgd":
-        return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=is_fused)
-    kind = {"adam": Adam, "adamw": AdamW}[config.name]
-    return kind(groups, lr=config.lr, fused=is_fused)
+    if config.name != "sgd":
+        return {"adam": Adam, "adamw": AdamW}[config.name](groups, lr=config.lr, fused=True)
+    optimizer = SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+    if config.momentum:
+        # Otherwise a first step that is left out would leave them as they come, uninitialised.
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
@@ -62,17 +65,24 @@ def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int, histo
     `plateau` follows from the records of the epochs before, `history`.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    highest = highest_rate(config)
     if step < warmup_steps:
-        return config.lr * (step + 1) / warmup_steps
+        return highest * (step + 1) / warmup_steps
     if config.schedule == "cosine":
         part = (step - warmup_steps) / max(1, config.epochs * steps_per_epoch - warmup_steps)
-        return config.lr * 0.5 * (1 + math.cos(math.pi * part))
+        return highest * 0.5 * (1 + math.cos(math.pi * part))
     if config.schedule == "step":
         passed = sum(step >= epoch * steps_per_epoch for epoch in config.step_epochs)
-        return config.lr * config.step_factor**passed
+        return highest * config.step_factor**passed
     if config.schedule == "plateau":
-        return config.lr * config.step_factor ** plateaus(history, config.plateau_epochs)
-    return config.lr
+        return highest * config.step_factor ** plateaus(history, config.plateau_epochs)
+    return highest
+
+
+def highest_rate(config: OptimConfig) -> float:
+    """Return `lr`, or with `scale_lr` that times batch / base_batch (Goyal et al. 2017) or its root (Krizhevsky 2014)."""
+    growth = config.batch / config.base_batch
+    return config.lr * {"none": 1.0, "linear": growth, "root": math.sqrt(growth)}[config.scale_lr]
 
 
 def plateaus(history: Iterable[dict[str, Any]], patience_epochs: int) -> int:
@@ -105,7 +115,10 @@ def learning_rates(config: OptimConfig, rate: float) -> dict[str, float]:
     return {"learning_rate": rate} | {f"{part}_learning_rate": rate * factor for part, factor in factors.items() if factor != 1}
 
 
-def clip_gradients(optimizer: Optimizer, max_norm: float) -> None:
-    """Scale all gradients, the objective's included, so that their common norm is at most `max_norm`."""
+def clip_gradients(optimizer: Optimizer, max_norm: float) -> Tensor:
+    """Return the common norm of all gradients, the objective's included, (); unless `max_norm` is 0 scale them to at most that."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if max_norm:
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm

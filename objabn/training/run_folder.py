@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from objabn.checkpoint import find_checkpoint, settle
+from objabn.checkpoint import find_checkpoint, keep_latest, settle
 from objabn.config import Config
 from objabn.files import CLAIM, write_json
+from objabn.machine import launch_name
 from objabn.settings import config_hash, from_dict, learning_settings, to_dict
 from objabn.training.environment import hardware
 from objabn.versions import versions
@@ -25,10 +26,17 @@ def start_run_folder(run_folder: Path, config: Config, *, resume: bool, loader: 
     run_folder.mkdir(parents=True, exist_ok=True)
     for name in ("last", "best"):
         settle(run_folder, name)
+    keep_latest(run_folder, config.run.keep_checkpoints)
     write_json(run_folder / "config.json", to_dict(config))
-    environment = {"config_hash": config_hash(config), "versions": versions(), "hardware": hardware()}
+    environment = {"config_hash": config_hash(config), "versions": versions(), "hardware": hardware(), "launch": launch_name()}
     write_json(run_folder / "environment.json", environment | {"loader": merged_loader(run_folder, loader or {})})
     return find_checkpoint(run_folder)
+
+
+def is_of_this_launch(run_folder: Path) -> bool:
+    """Say whether the run was begun or gone on with by the torchrun that started this process, or has not got as far as to tell."""
+    path = run_folder / "environment.json"
+    return not path.is_file() or json.loads(path.read_text()).get("launch") == launch_name()
 
 
 def merged_loader(run_folder: Path, loader: dict[str, Any]) -> dict[str, Any]:

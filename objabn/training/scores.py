@@ -94,6 +94,14 @@ class VideoScores:
         )
 
 
+def merged(parts: Iterable[VideoScores]) -> VideoScores:
+    """Return the scores of several ranks as one; each video has all its views on one of them."""
+    whole = VideoScores()
+    for part in parts:
+        whole.videos |= part.videos
+    return whole
+
+
 def run_network(
     net: nn.Module,
     batches: Iterable[Batch],

@@ -1,8 +1,12 @@
-"""Stopping politely: SIGTERM and Ctrl-C are noted, and answered between two steps."""
+"""Signals, answered between two steps: SIGTERM and Ctrl-C stop a run politely, SIGUSR1 has it write a checkpoint and go on."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+SAVING = getattr(signal, "SIGUSR1", None)
+"""Windows has none."""
 
 
 class Interrupted(Exception):  # noqa: N818 - the run is well, it was asked to stop
@@ -14,33 +18,36 @@ class Interrupted(Exception):  # noqa: N818 - the run is well, it was asked to s
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGINT while its context lasts; a second one acts as if nothing were installed."""
+    """Notes SIGTERM, SIGINT and SIGUSR1 while its context lasts; a second one of the former acts as if nothing were installed."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.is_checkpoint_wanted = False
+        """SIGUSR1 has come since the last checkpoint was begun."""
         self.previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
         # Python installs signal handlers in the main thread only; elsewhere the caller keeps its own.
         if threading.current_thread() is threading.main_thread():
-            self.previous = {number: signal.signal(number, self.note) for number in (signal.SIGTERM, signal.SIGINT)}
+            self.previous = {number: signal.signal(number, self.note) for number in STOPPING}
+            if SAVING is not None:
+                self.previous[SAVING] = signal.signal(SAVING, self.note_checkpoint)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.restore()
+        self.restore(tuple(self.previous))
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         """Remember the signal and put the former handlers back."""
         self.signal_number = number
-        self.restore()
+        self.restore(STOPPING)
 
-    def restore(self) -> None:
-        """Put the former handlers back."""
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self.previous = {}
+    def note_checkpoint(self, _number: int, _frame: FrameType | None) -> None:
+        """Remember that a checkpoint is wanted."""
+        self.is_checkpoint_wanted = True
 
-    def raise_if_received(self) -> None:
-        """Raise Interrupted once a signal has come."""
-        if self.signal_number is not None:
-            raise Interrupted(self.signal_number)
+    def restore(self, numbers: tuple[int, ...]) -> None:
+        """Put the former handlers of these signals back."""
+        for number in numbers:
+            if number in self.previous:
+                signal.signal(number, self.previous.pop(number))  # type: ignore[arg-type]

@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,7 +16,10 @@ from objabn.files import aside, write_json
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
 from objabn.training.average import WeightAverage
+from objabn.training.distributed import rank, world
+from objabn.training.guard import StepGuard
 from objabn.training.meter import Meter
+from objabn.training.randomness import read_random_states, seed_all, seed_of_rank, write_random_states
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,6 +56,7 @@ class TrainingState:
     objective: nn.Module
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
+    guard: StepGuard
     meter: Meter
     progress: Progress
 
@@ -63,17 +66,34 @@ class TrainingState:
         return self.net if self.average is None else self.average.net
 
 
-def save_state(state: TrainingState, folder: Path) -> None:
-    """Write model.safetensors, state.safetensors and state.json; with an average the trained network is part of the state."""
+class RankState(NamedTuple):
+    """What of a checkpoint is each rank's own: its generators, and the sums over its clips."""
+
+    tensors: dict[str, Tensor]
+    generators: dict[str, Any]
+
+
+def read_rank_state(state: TrainingState) -> RankState:
+    """Return what is this rank's own, for rank 0 to write down."""
+    tensors, generators = read_random_states()
+    return RankState({name: tensor.cpu() for name, tensor in {**tensors, **state.meter.to_tensors()}.items()}, generators)
+
+
+def save_state(state: TrainingState, folder: Path, ranks: Sequence[RankState] = ()) -> None:
+    """Write model.safetensors, state.safetensors and state.json; with an average the trained network is part of the state.
+
+    `ranks` are the states of all ranks in their order; there is one unless they are given.
+    """
     optimizer_tensors, optimizer_scalars = split_optimizer(state.optimizer)
-    random_tensors, random_scalars = read_random_states()
+    own, *others = ranks or [read_rank_state(state)]
     trained = {} if state.average is None else state.net.state_dict()
     tensors = {
         **{f"net.{name}": tensor for name, tensor in trained.items()},
         **{f"objective.{name}": tensor for name, tensor in state.objective.state_dict().items()},
         **optimizer_tensors,
-        **random_tensors,
-        **state.meter.to_tensors(),
+        **state.guard.to_tensors(),
+        **own.tensors,
+        **{f"rank{number}.{name}": tensor for number, other in enumerate(others, 1) for name, tensor in other.tensors.items()},
     }
     # Unlike safetensors' own way of writing, this one says of a full disk which file it has no room for.
     with aside(folder / "state.safetensors") as file:
@@ -82,14 +102,15 @@ def save_state(state: TrainingState, folder: Path) -> None:
         "progress": dataclasses.asdict(state.progress),
         "optimizer": optimizer_scalars,
         "scaler": state.scaler.state_dict(),
-        "random": random_scalars,
+        "random": own.generators,
+        "other_ranks": [other.generators for other in others],
     }
     write_json(folder / "state.json", scalars)
     save_model(state.kept, folder / "model.safetensors")
 
 
-def load_state(state: TrainingState, folder: Path) -> None:
-    """Put everything back where `save_state` found it."""
+def load_state(state: TrainingState, folder: Path, *, seed: int = 0) -> None:
+    """Put everything back where `save_state` found it, on all ranks; `seed` is of the generators of ranks that there were not."""
     tensors, scalars = load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text())
     state.kept.load_state_dict(load_file(folder / "model.safetensors"))
     if state.average is not None:
@@ -99,11 +120,23 @@ def load_state(state: TrainingState, folder: Path) -> None:
     match_layouts(state.optimizer)
     if scalars["scaler"] and state.scaler.is_enabled():
         state.scaler.load_state_dict(scalars["scaler"])
-    state.meter.from_tensors(tensors)
+    state.guard.from_tensors(tensors)
     for name, value in scalars["progress"].items():
         setattr(state.progress, name, value)
     # Last: loading draws no random numbers, but nothing after this line may.
-    write_random_states(under(tensors, "random"), scalars["random"])
+    load_rank_state(state, tensors, [scalars["random"], *scalars.get("other_ranks", [])], seed)
+
+
+def load_rank_state(state: TrainingState, tensors: dict[str, Tensor], generators: list[dict[str, Any]], seed: int) -> None:
+    """Put back what is each rank's own; with another number of ranks rank 0 goes on with all sums, and the others begin anew."""
+    ranks = [tensors, *(under(tensors, f"rank{number}") for number in range(1, len(generators)))]
+    is_known = len(ranks) == world()
+    if is_known or rank() == 0:
+        counted = [ranks[rank()]] if is_known else ranks
+        state.meter.from_tensors({name: torch.stack([own[name] for own in counted]).sum(0) for name in state.meter.to_tensors()})
+        write_random_states(under(ranks[rank()], "random"), generators[rank()])
+    else:
+        seed_all(seed_of_rank(seed, rank(), state.progress.step))
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -141,31 +174,3 @@ def match_layouts(optimizer: Optimizer) -> None:
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def read_random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the states of the generators of torch, CUDA, NumPy and Python, as tensors and the numbers beside them."""
-    version, words, gauss = random.getstate()
-    numpy_state = np.random.get_state(legacy=False)
-    mersenne = numpy_state["state"]
-    tensors = {
-        "random.torch": torch.get_rng_state(),
-        "random.python": torch.tensor(words, dtype=torch.int64),
-        "random.numpy": torch.from_numpy(mersenne["key"].astype(np.int64)),
-    }
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    numpy_scalars = {"pos": mersenne["pos"], "has_gauss": numpy_state["has_gauss"], "gauss": numpy_state["gauss"]}
-    return tensors, {"python": [version, gauss], "numpy": numpy_scalars}
-
-
-def write_random_states(tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-    """Put the generators back; a checkpoint from a machine without a GPU leaves that of CUDA as it is."""
-    version, gauss = scalars["python"]
-    random.setstate((version, tuple(tensors["python"].tolist()), gauss))
-    numbers = scalars["numpy"]
-    key = tensors["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", key, numbers["pos"], numbers["has_gauss"], numbers["gauss"]))
-    torch.set_rng_state(tensors["torch"])
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["cuda"])

@@ -1,0 +1,1 @@
+"""Kernels of our own, and the choice between them and those of others."""
