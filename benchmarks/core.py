@@ -70,7 +70,8 @@ def run(
         rows += piece_rows(f"{piece.name}: {size}", timings)
         ceilings = limits.found(timings)
         parts += part_rows("core", [replace(ways[OURS], name=piece.name)], renamed(timings, piece.name), ceilings)
-    return [*ceiling_rows("core", ceilings, dtype), *rows], parts
+    whole = parts[-1].milliseconds
+    return [*ceiling_rows("core", ceilings, dtype), *rows], [replace(part, share=part.milliseconds / whole) for part in parts]
 
 
 def draw(precision: Precision, clips: int, frames: int, grid: int) -> Given:

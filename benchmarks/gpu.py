@@ -1,7 +1,7 @@
 """Every table of the training step in one command, for a GPU: python -m benchmarks.gpu --out gpu.json
 
-Sections: core, depthwise, step (best batches, memory, roofline), agreement, graphs, recompute. What one of them raises is told, and the
-others go on; the file is written after each. `--small` runs all of it at tiny sizes on any machine.
+Sections: core, depthwise, step (best batches, memory, roofline), agreement, gate, graphs, recompute. What one of them raises is told,
+and the others go on; the file is written after each. `--small` runs all of it at tiny sizes on any machine.
 """
 
 import argparse
@@ -9,13 +9,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import core, step
+from benchmarks import core, depthwise, step
 from benchmarks.agreement import agreement
 from benchmarks.batch_size import forget
 from benchmarks.result import Row, measure, report, timings_row
@@ -92,7 +91,7 @@ def core_section(sizes: Sizes) -> Found:
 
 def depthwise_section(sizes: Sizes) -> Found:
     """Depthwise convolutions, each way for each shape."""
-    return Found(import_module("benchmarks.depthwise").run(device=sizes.plan.device), [])
+    return Found(depthwise.run(device=sizes.plan.device, clips=sizes.clips, size=sizes.plan.size, repeats=sizes.repeats), [])
 
 
 def step_section(sizes: Sizes) -> Found:
@@ -133,6 +132,16 @@ def graphs_section(sizes: Sizes) -> Found:
     return Found([beside(sizes, builders, clips) for clips in batches], [])
 
 
+def gate_section(sizes: Sizes) -> Found:
+    """The whole step with the gate by Triton beside the step with PyTorch's own operations."""
+    mode: CompileMode = "on" if sizes.plan.device == "cuda" else "off"
+    builders = {
+        "gate by Triton": partial(our_side, sizes.plan, mode=mode, by_triton=True),
+        "gate by convolutions": partial(our_side, sizes.plan, mode=mode),
+    }
+    return Found([beside(sizes, builders, sizes.clips or 64)], [])
+
+
 def recompute_section(sizes: Sizes) -> Found:
     """Residual blocks that are computed again beside such that are kept."""
     mode: CompileMode = "on" if sizes.plan.device == "cuda" else "off"
@@ -162,6 +171,7 @@ SECTIONS: dict[str, Callable[[Sizes], Found]] = {
     "depthwise": depthwise_section,
     "step": step_section,
     "agreement": agreement_section,
+    "gate": gate_section,
     "graphs": graphs_section,
     "recompute": recompute_section,
 }

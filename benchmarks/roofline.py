@@ -38,7 +38,7 @@ class PartRow:
     milliseconds: float
     """Median of forward and backward; of the optimiser, of its step."""
     share: float
-    """Of the time of all parts."""
+    """Of the time of all parts; in the core suite, of that of the whole core."""
     megabytes: float
     """Read and written by the operations of eager PyTorch, each operand of each operation once."""
     least_megabytes: float

@@ -11,7 +11,9 @@ from torch.optim import Adam, Optimizer
 from benchmarks.stock import StockObjective, stock_like
 from objabn.config import LossConfig, ModelConfig, OptimConfig
 from objabn.kernels.optimize import optimize
+from objabn.models.branch_network import BranchNetwork
 from objabn.models.build import build_model
+from objabn.models.gating import MergingGate
 from objabn.models.network import AttentionNetwork
 from objabn.models.recompute import recomputing
 from objabn.objective import Objective, build_objective
@@ -65,10 +67,12 @@ class Plan(NamedTuple):
         return net.to(resolve_precision(self.device, self.amp).device)
 
 
-def our_side(plan: Plan, *, mode: CompileMode = "off", kernels: bool = True, recompute: bool = False) -> Side:
+def our_side(plan: Plan, *, mode: CompileMode = "off", kernels: bool = True, recompute: bool = False, by_triton: bool = False) -> Side:
     """Return our network and losses as `objabn train` trains them."""
     net, precision = plan.build(), resolve_precision(plan.device, plan.amp)
     objective = new_objective(net)
+    if by_triton and isinstance(net, BranchNetwork) and isinstance(net.gate, MergingGate):
+        net.gate.by_triton = True
     recomputes = recomputing(net, is_on=recompute)
     recomputes.__enter__()
 
@@ -96,12 +100,12 @@ def optimize_first(fresh: list[AttentionNetwork], clip: Tensor, precision: Preci
         optimize(fresh.pop(), clip, dtype=precision.dtype)
 
 
-def plain_side(plan: Plan, *, mode: CompileMode = "off") -> Side:
+def plain_side(plan: Plan, *, mode: CompileMode = "off", kernels: bool = True) -> Side:
     """Return the backbone alone as we would train it: no branch, no gate, one cross entropy."""
     net, precision = plan.build(), resolve_precision(plan.device, plan.amp)
     plain = PlainNetwork(net)
     judge = compiled(plain, mode, precision.device)
-    fresh = [net]
+    fresh = [net] if kernels else []
 
     def loss(batch: Batch) -> Tensor:
         optimize_first(fresh, batch.clip, precision)

@@ -112,11 +112,15 @@ def kept_by(side: Side, batch: Batch) -> float:
     return kept_megabytes(lambda: side.loss(batch)) / len(batch.label)
 
 
-def attention_rows(plan: Plan, clips: int, *, repeats: int) -> tuple[list[Row], list[PartRow]]:
-    """Return the ceilings, what branch, gate and losses cost over a plain X3D in time and in bytes, and the roofline of the step."""
+def attention_rows(plan: Plan, clips: int, *, repeats: int, kernels: bool = True) -> tuple[list[Row], list[PartRow]]:
+    """Return the ceilings, what branch, gate and losses cost over a plain X3D in time and in bytes, and the roofline of the step.
+
+    Without `kernels` PyTorch's own ones are used: where the time went before anything was done about it.
+    """
     mode: CompileMode = "on" if plan.device.startswith("cuda") else "off"
-    ours, plain, batch = our_side(plan, mode=mode), plain_side(plan, mode=mode), random_batch(plan, clips)
-    parts, limits = parts_of(plan, batch)
+    batch = random_batch(plan, clips)
+    ours, plain = our_side(plan, mode=mode, kernels=kernels), plain_side(plan, mode=mode, kernels=kernels)
+    parts, limits = parts_of(plan, batch, kernels=kernels)
     ways = {"ours": partial(ours.step, batch), "plain": partial(plain.step, batch)} | {part.name: part.run for part in parts}
     timings = measure(ways | limits.ways(), repeats=repeats)
     ceilings = limits.found(timings)
@@ -139,14 +143,14 @@ def attention_rows(plan: Plan, clips: int, *, repeats: int) -> tuple[list[Row], 
     return [*ceiling_rows("step", ceilings, ours.precision.dtype or torch.float32), row], rows
 
 
-def parts_of(plan: Plan, batch: Batch) -> tuple[list[Part], CeilingRuns]:
+def parts_of(plan: Plan, batch: Batch, *, kernels: bool) -> tuple[list[Part], CeilingRuns]:
     """Return the parts of a step of ours, compiled one by one on a GPU, and what measures the ceilings of the device."""
     net, precision = plan.build(), resolve_precision(plan.device, plan.amp)
     objective = new_objective(net)
     optimizer = build_optimizer(net, objective, OptimConfig())
     stock = step_parts(net, objective, optimizer, batch, precision)
     # What is asked for is counted before kernels of our own are there, of which nobody knows what they compute.
-    optimize_first([net], batch.clip, precision)
+    optimize_first([net] if kernels else [], batch.clip, precision)
     parts = step_parts(net, objective, optimizer, batch, precision, is_compiled=precision.device.type == "cuda")
     counted = [replace(part, work=known.work) for part, known in zip(parts, stock, strict=True)]
     return counted, ceiling_runs(precision.device, precision.dtype or torch.float32, scale=min(1.0, plan.size / 64))

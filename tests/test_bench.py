@@ -167,13 +167,14 @@ def test_every_table_of_a_gpu_is_printed_by_one_command(
     def broken(_sizes: object) -> None:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setitem(gpu.SECTIONS, "depthwise", broken)
+    monkeypatch.setitem(gpu.SECTIONS, "broken", broken)
     with pytest.raises(SystemExit):
         gpu.main(["--small", "--out", str(tmp_path / "gpu.json")])
     written = json.loads((tmp_path / "gpu.json").read_text())
-    assert written["sections"]["depthwise"]["error"] == "RuntimeError: no such kernel"
-    assert [name for name, told in written["sections"].items() if "error" in told] == ["depthwise"]
+    assert written["sections"]["broken"]["error"] == "RuntimeError: no such kernel"
+    assert [name for name, told in written["sections"].items() if "error" in told] == ["broken"]
     assert {part["suite"] for part in written["parts"]} == {"core", "step"}
+    assert {row["suite"] for row in written["rows"]} == {"core", "depthwise", "step"}
     cases = " ".join(row["case"] for row in written["rows"])
     for told in ("whole core", "heads=3", "amp=off", "amp=bf16", "run.recompute=true"):
         assert told in cases

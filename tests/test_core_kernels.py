@@ -167,6 +167,16 @@ def test_heads_of_the_branch_equal_the_formula() -> None:
     torch.testing.assert_close(attention.logits, scores)
 
 
+def test_the_gate_is_by_triton_in_training_on_a_gpu_only() -> None:
+    inputs = drawn(6, 3, 3, torch.float32, is_channels_last=True)[:2]
+    gate = MergingGate(6, 3, merge_init="random").to(DEVICE)
+    expected = gate(*inputs)
+    gate.by_triton = True
+    names = [gate.train(is_training)(*inputs).grad_fn.name() for is_training in (True, False)]
+    torch.testing.assert_close(gate.train()(*inputs), expected)
+    assert ["Merge" in name for name in names] == [DEVICE == "cpu", True]
+
+
 @pytest.mark.slow
 def test_the_gate_breaks_no_graph() -> None:
     gate = MergingGate(4, 3, merge_init="random")

@@ -35,7 +35,8 @@ class RunConfig:
     evaluate_epochs: int = 1
     """Evaluate the monitored subset every so many epochs, and after the last one; 0 is after the last one only."""
     deterministic: bool = False
-    """Only algorithms that give the same bits each time, at the price of speed; on a CPU runs are repeatable without it."""
+    """Only algorithms that give the same bits each time, at the price of speed; `kernels` is then `stock`, which alone makes runs on a
+    CPU repeatable."""
     cache_features: Literal["off", "float16", "float32"] = "off"
     """Keep what a frozen stem makes of each clip beside the dataset, in this format, and train on that; the clips must not be random."""
     log_to: tuple[str, ...] = ()

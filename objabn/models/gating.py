@@ -8,6 +8,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function
 
+from objabn.kernels.core_merge import gate_and_merge
+
 
 class SingleGate(nn.Module):
     """Gate features by one map: h * M (Object-ABN eq. 1), or h * (1 + M) (Fukui et al. 2019)."""
@@ -33,6 +35,7 @@ class MergingGate(nn.Module):
         self.channels = channels
         self.heads = heads
         self.merge = nn.Conv3d(heads * channels, channels, kernel_size=1, bias=False)
+        self.by_triton = False  # in training on a GPU; `objabn bench core` says whether it pays there
         if merge_init == "mean":
             # The pretrained tail then sees features of its own scale at the first step.
             with torch.no_grad():
@@ -43,7 +46,8 @@ class MergingGate(nn.Module):
         weight_NCC = self.merge.weight.unflatten(1, (self.heads, self.channels)).movedim(1, 0)
         # The backward pass sees what is kept here, and no autocast: all three must be of the type that is computed in.
         dtype = compute_dtype(features)
-        return merge_gated(features.to(dtype), maps.to(dtype), weight_NCC.to(dtype))
+        is_fused = self.by_triton and self.training and features.is_cuda
+        return (gate_and_merge if is_fused else merge_gated)(features.to(dtype), maps.to(dtype), weight_NCC.to(dtype))
 
 
 def merge_gated(features: Tensor, maps: Tensor, weight_NCC: Tensor) -> Tensor:
