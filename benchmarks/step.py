@@ -40,7 +40,7 @@ def run(plan: Plan | None = None, *, device: str = "cpu", clips: int | None = No
     three maps; `clips` takes the place of the search.
     """
     on_gpu = (plan.device if plan else device).startswith("cuda")
-    plan = plan or (Plan(device=device) if on_gpu else Plan(device=device, frames=4, size=96))
+    plan = plan or (Plan(device=device) if on_gpu else Plan(device=device, size=144))
     clips = clips if clips or on_gpu else 2
     trials = {} if clips else {name: best_batch(build, plan) for name, build in contestants(plan).items()}
     rows = [alone("step", f"{name}: {trial.clips} clips", trial.clips_per_second, "clips/s") for name in trials for trial in trials[name]]
