@@ -91,6 +91,20 @@ def compared(comparison: Comparison, repeats: int) -> list[Row]:
     return rows
 
 
+def bf16_rows(plan: Plan, clips: int, repeats: int) -> list[Row]:
+    """Compare ours in bf16 and in float32 with the peer in float32, channels last: what a CPU with instructions for bf16 gains."""
+    half = plan._replace(amp="bf16")
+    sides = {"bf16": our_side(half), "float32": our_side(plan), "peer": stock_side(plan, is_channels_last=True)}
+    batch = random_batch(plan, clips)
+    timings = measure({name: partial(side.step, batch) for name, side in sides.items()}, repeats=repeats)
+    case = f"{plan.backbone} object_abn heads={plan.heads}: {plan.frames} frames, {plan.size} px, {clips} clips"
+    peer_name = "pytorchvideo eager, channels last, float32"
+    return [
+        timings_row("step", f"{case}, {name}", timings, ours=name, peer="peer", peer_name=peer_name, items=clips, unit="clips/s")
+        for name in ("bf16", "float32")
+    ]
+
+
 def memory_row(case: str, ours: float, peer: float, peer_name: str, *, is_peak: bool) -> Row:
     """Return a row of memory: the highest that the device held, or on a CPU what autograd keeps for the backward pass."""
     what = "highest memory" if is_peak else "kept for the backward pass"

@@ -26,9 +26,9 @@ SMALL_DEMO = """if True:
     from objabn.data import demo
     from objabn.settings import override
     from cli.main import run
-    whole = recipes.demo
+    whole = recipes.recipe
     short = ["optim.epochs=3", "optim.batch=4", "data.loader=reader", "data.threads=1", "run.device=cpu"]
-    recipes.demo = lambda heads: override(whole(heads), *short)
+    recipes.recipe = lambda *words, **choice: override(whole(*words, **choice), *short)
     demo.make_demo = functools.partial(demo.make_demo, train=24, test=8, size=96, frames=24)
     sys.argv[0] = "objabn"
     run()

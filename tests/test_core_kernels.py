@@ -1,6 +1,7 @@
 """The kernels of the attention-branch core equal its formulas; Triton's run in its interpreter here, which has a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_the_kernels_are_right_in_tritons_interpreter() -> None:
     found = subprocess.run(
         command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1]
     )
-    assert "27 passed" in found.stdout, found.stdout + found.stderr
+    assert found.returncode == 0 and re.search(r"(?m)^\d\d passed, \d+ deselected", found.stdout), found.stdout + found.stderr
 
 
 @pytest.mark.slow

@@ -57,6 +57,17 @@ def test_a_run_on_a_gpu_is_stopped_and_goes_on_to_its_end(tmp_path: Path, amp: s
     assert all(torch.equal(value.cpu(), saved[name]) for name, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize(("is_deterministic", "tolerance"), [(True, 0.0), (False, 1e-2)])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, is_deterministic: bool, tolerance: float) -> None:
+    config, clips = config_of(amp="off"), [toy_batch(seed) for seed in range(4)]
+    config = replace(config, run=replace(config.run, deterministic=is_deterministic, kernels="auto"))
+    straight = fit(nano(config), clips, config, run_folder=tmp_path / "straight", loggers=[])
+    with pytest.raises(Interrupted):
+        fit(nano(config), clips, config, run_folder=tmp_path / "stopped", loggers=[StopsIn(6)])
+    resumed = fit(nano(config, seed=5), clips, config, run_folder=tmp_path / "stopped", resume=True, loggers=[])
+    assert resumed.losses == pytest.approx(straight.losses, rel=tolerance, abs=tolerance)
+
+
 @pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
 def test_no_step_waits_for_the_gpu(amp: str) -> None:
     config, clips = config_of(amp=amp), [toy_batch(seed) for seed in range(3)]
