@@ -189,6 +189,7 @@ def test_decoders_alone_count_the_pictures_between(videos: Path, config: Config,
     assert [clips.at(number).shape for number in range(3)] == [(2, HEIGHT, WIDTH, 3)] * 3
 
 
+@pytest.mark.slow
 def test_originals_stand_beside_our_loaders(dataset: PackedDataset, videos: Path, config: Config) -> None:
     rows = loader.run([dataset], config, videos, batches=1, repeats=1, has_step=False)
     exact = {row.peer_name: row.peer_exact for row in rows}

@@ -32,6 +32,7 @@ def config() -> Config:
     return replace(config, optim=replace(config.optim, batch=2), data=replace(config.data, threads=1))
 
 
+@pytest.mark.slow
 def test_loader_rows(dataset: PackedDataset, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     rows = loader.run([dataset], config, dataset.root / "videos", batches=2, repeats=1, has_step=True)
     ours = {row.case.partition(":")[0] for row in rows}

@@ -250,6 +250,7 @@ def test_bf16_autocast_trains_and_ends_near_float32() -> None:
     assert second == pytest.approx(first, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow")
 def test_three_maps_compile_whole_through_training_inference_and_training() -> None:
     config = recipe("demo", heads=3)
