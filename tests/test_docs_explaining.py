@@ -11,6 +11,7 @@ from objabn.explainers import METHODS
 PAGE = ROOT / "docs/explaining.md"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow")
 def test_the_page_runs() -> None:
     pytest.importorskip("captum")

@@ -78,6 +78,7 @@ def test_an_onnx_file_answers_as_the_network_does_and_says_what_it_is(tmp_path: 
     assert (told["backbone"], told["clip_frames"], told["clip_size"]) == ("x3d_nano", "4", "48")
 
 
+@pytest.mark.slow
 def test_a_pt2_file_answers_as_the_network_does_and_says_what_it_is(tmp_path: Path) -> None:
     net, path = lively(heads=3), tmp_path / "net.pt2"
     objabn.export(net, "pt2", path)

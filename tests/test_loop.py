@@ -34,6 +34,7 @@ def weights_of(net: torch.nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
 
 
+@pytest.mark.slow
 def test_it_learns_the_brightest_colour_and_where_it_is() -> None:
     config = config_of(epochs=12, lr=5e-3)
     result = fit(nano(config), [toy_batch(seed, clips=8) for seed in range(4)], config, monitor=[toy_batch(99, clips=16)], loggers=[])

@@ -86,6 +86,7 @@ def test_the_grid_halves_the_picture_at_each_block_of_the_stem(size: int, cut: i
     assert summary.summarize_system(ModelConfig(backbone="x3d_nano", cut=cut), clip_size=size).grid == grid
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_is_counted_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("cli.models.SYSTEMS", (("abn", 1),))
@@ -122,6 +123,7 @@ def test_the_command_shows_and_writes_the_same_numbers(tmp_path: Path, monkeypat
     assert added in next(line for line in shown.splitlines() if "--heads 3" in line)
 
 
+@pytest.mark.slow
 def test_without_a_backbone_each_system_is_shown_on_that_of_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     carriers = ("x3d_m", "resnext3d_101")
     monkeypatch.setattr("objabn.models.sizes.BACKBONES", {name: BACKBONES[name] for name in carriers})
@@ -133,6 +135,7 @@ def test_without_a_backbone_each_system_is_shown_on_that_of_its_recipe(tmp_path:
     assert shown == [("abn", "x3d_m", 16, 224, [14, 14]), ("gated", "resnext3d_101", 16, 112, [28, 28])]
 
 
+@pytest.mark.slow
 def test_a_system_that_a_backbone_cannot_carry_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("cli.models.SYSTEMS", (("abn", 1), ("saliency_lstm", 1)))

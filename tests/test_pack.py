@@ -235,7 +235,7 @@ def test_a_folder_that_is_no_dataset_names_the_command(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("settings", STORES[:2], ids=["frames", "video"])
+@pytest.mark.parametrize("settings", [pytest.param(STORES[0], id="frames"), pytest.param(STORES[1], id="video", marks=pytest.mark.slow)])
 def test_real_clips_frame_for_frame(shared_data: Path, tmp_path: Path, settings: dict[str, str]) -> None:
     videos = shared_data / "ucf101" / "UCF-101"
     entries = tuple(Entry(videos / name, name, 0, name, ("train",)) for name in REAL_CLIPS)

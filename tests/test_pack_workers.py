@@ -91,6 +91,7 @@ def test_a_packing_names_the_videos_at_which_its_processes_died(tmp_path: Path, 
     assert_said("a decoder that hangs", reasons["A/hang.avi"])
 
 
+@pytest.mark.slow
 def test_silence_is_given_up_and_slowness_is_not(tmp_path: Path) -> None:
     """The slow one takes longer than there is patience, and shows that it is at work."""
     found = outcomes(tmp_path, "hang", "be slow")

@@ -65,6 +65,7 @@ def test_ssv2_by_its_official_labels_and_by_a_list_of_templates(shared_data: Pat
     assert dataset.index.fps.tolist() == [12, 12, 12]
 
 
+@pytest.mark.slow
 def test_kinetics_by_a_csv_of_its_publishers(shared_data: Path, tmp_path: Path) -> None:
     source, lists = shared_data / "kinetics400", tmp_path / "annotations"
     rows = (
