@@ -1,5 +1,6 @@
 """The judged network over several ranks: their gradients averaged, the mask term over all their frames, norms over all their clips."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -28,6 +29,8 @@ def over_ranks(judged: Callable[..., Any], *, has_mask_term: bool, is_compiled: 
     # The gradients of X3D-M are 15 to 23 MB and travel in a millisecond or two, so what is compiled is the whole module, for the
     # sake of fusion: Dynamo would cut it at the buckets of gradients, to send some while others are computed.
     assert isinstance(judged, nn.Module)
+    # Weights of 1 x 1 x 1 have axes of length 1, whose strides mean nothing and differ between weight and gradient.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     parallel = DistributedDataParallel(judged, static_graph=True, gradient_as_bucket_view=True)
 
     def judge(batch: Batch) -> Judged:
