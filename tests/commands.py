@@ -38,3 +38,12 @@ def write_own_videos(folder: Path) -> None:
         path = folder / "my masks" / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, mask=masks)
+
+
+def write_masked_videos(root: Path, *, frames: int) -> None:
+    """Write sixteen videos into `videos`, a folder of two classes, and masks of noise into `masks`."""
+    for number in range(16):
+        name = f"{'falling' if number % 2 else 'rising'}/clip {number}"
+        write_video(root / "videos" / f"{name}.mp4", numbered_frames(frames, seed=number))
+        (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(root / "masks" / f"{name}.npz", mask=np.random.default_rng(number).integers(0, 2, (frames, 48, 64), np.uint8))

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_input import assert_said
-from commands import SMALL, run
+from commands import SMALL, run, write_masked_videos
 from safetensors.torch import load_file
-from videos import class_folders, everything, numbered_frames, write_video
+from videos import class_folders, everything
 
 from objabn.data.dataset import open_dataset
 
@@ -122,11 +122,7 @@ def test_prepare_is_interrupted_at_any_moment(tmp_path: Path) -> None:
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of packed datasets; `mine` has no masks yet, and `masks` beside it holds them."""
     root = tmp_path_factory.mktemp("signals")
-    for number in range(16):
-        name = f"{'falling' if number % 2 else 'rising'}/clip {number}"
-        write_video(root / "videos" / f"{name}.mp4", numbered_frames(40, seed=number))
-        (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
-        np.savez(root / "masks" / f"{name}.npz", mask=np.random.default_rng(number).integers(0, 2, (40, 48, 64), np.uint8))
+    write_masked_videos(root, frames=40)
     run("prepare", str(root / "videos"), "--out", str(root / "data/mine"))
     return root / "data"
 

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
-from commands import SMALL, run
+from commands import SMALL, run, write_masked_videos
 from mortal import PLACES
 from safetensors.torch import load_file
-from videos import numbered_frames, write_video
 
 from objabn.checkpoint import find_checkpoint, former_checkpoints, is_complete
 from objabn.training.logging import read_records
@@ -61,11 +59,7 @@ def moments(seed: int) -> Iterator[Moment]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of packed datasets, of which `mine` has sixteen videos with masks."""
     root = tmp_path_factory.mktemp("chaos")
-    for number in range(16):
-        name = f"{'falling' if number % 2 else 'rising'}/clip {number}"
-        write_video(root / "videos" / f"{name}.mp4", numbered_frames(12, seed=number))
-        (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
-        np.savez(root / "masks" / f"{name}.npz", mask=np.random.default_rng(number).integers(0, 2, (12, 48, 64), np.uint8))
+    write_masked_videos(root, frames=12)
     run("prepare", str(root / "videos"), "--out", str(root / "data/mine"))
     run("masks", "mine", "--from", str(root / "masks"), "--data", str(root / "data"))
     return root / "data"

@@ -22,6 +22,19 @@ def product(left, right, PRECISION: tl.constexpr, IS_WIDE: tl.constexpr):
 
 
 @triton.jit
+def places(tile, positions, clip_positions, BLOCK: tl.constexpr):
+    """Return clip and position within it of each place of a tile, and whether there is such a place."""
+    place = tile * BLOCK + tl.arange(0, BLOCK)
+    return (place // clip_positions).to(tl.int64), place % clip_positions, place < positions
+
+
+@triton.jit
+def addresses(clip, position, channel, clip_stride, channel_stride, position_stride):
+    """Return where places x channels lie."""
+    return (clip * clip_stride + position * position_stride)[:, None] + (channel * channel_stride)[None, :]
+
+
+@triton.jit
 def forward_kernel(
     features,
     maps,
@@ -40,11 +53,10 @@ def forward_kernel(
     IS_WIDE: tl.constexpr,
 ):
     """Write the merged features of one tile."""
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     channel = tl.arange(0, WIDTH)
-    is_place, is_channel = place < positions, channel < channels
-    clip, position = (place // clip_positions).to(tl.int64), place % clip_positions
-    offsets = (clip * clip_stride + position * position_stride)[:, None] + (channel * channel_stride)[None, :]
+    is_channel = channel < channels
+    clip, position, is_place = places(tl.program_id(0), positions, clip_positions, BLOCK)
+    offsets = addresses(clip, position, channel, clip_stride, channel_stride, position_stride)
     is_value = is_place[:, None] & is_channel[None, :]
     tile = tl.load(features + offsets, mask=is_value, other=0.0)
     total = tl.zeros([BLOCK, WIDTH], dtype=tl.float32)
@@ -78,11 +90,10 @@ def inputs_gradient_kernel(
     IS_WIDE: tl.constexpr,
 ):
     """Write the gradients of the features and maps of one tile: each map's is the sum over channels of (W_n^T g) h."""
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     channel = tl.arange(0, WIDTH)
-    is_place, is_channel = place < positions, channel < channels
-    clip, position = (place // clip_positions).to(tl.int64), place % clip_positions
-    offsets = (clip * clip_stride + position * position_stride)[:, None] + (channel * channel_stride)[None, :]
+    is_channel = channel < channels
+    clip, position, is_place = places(tl.program_id(0), positions, clip_positions, BLOCK)
+    offsets = addresses(clip, position, channel, clip_stride, channel_stride, position_stride)
     is_value = is_place[:, None] & is_channel[None, :]
     above = tl.load(gradient + offsets, mask=is_value, other=0.0)
     tile = tl.load(features + offsets, mask=is_value, other=0.0)
@@ -124,10 +135,8 @@ def weights_gradient_kernel(
     is_channel = channel < channels
     total = tl.zeros([WIDTH, WIDTH], dtype=tl.float32)
     for block in range(blocks):
-        place = (share * blocks + block) * BLOCK + tl.arange(0, BLOCK)
-        is_place = place < positions
-        clip, position = (place // clip_positions).to(tl.int64), place % clip_positions
-        offsets = (clip * clip_stride + position * position_stride)[:, None] + (channel * channel_stride)[None, :]
+        clip, position, is_place = places(share * blocks + block, positions, clip_positions, BLOCK)
+        offsets = addresses(clip, position, channel, clip_stride, channel_stride, position_stride)
         is_value = is_place[:, None] & is_channel[None, :]
         above = tl.load(gradient + offsets, mask=is_value, other=0.0)
         tile = tl.load(features + offsets, mask=is_value, other=0.0)
