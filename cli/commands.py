@@ -28,6 +28,7 @@ COMMANDS = {
     "export": Described("Look and share", "Write the best network of a run: safetensors, onnx or pt2."),
     "models": Described("Measure", "Show backbones and attention systems with their parameters, multiply-adds and map sizes."),
     "compare": Described("Measure", "Compare runs and explainers on the same videos."),
+    "reproduce": Described("Measure", "Make the paper's table anew: every row trained, evaluated and compared, with intervals."),
     "bench": Described("Measure", "Measure the attention-branch core, the loader, the training step or explainers beside their peers."),
 }
 

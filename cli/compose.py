@@ -12,6 +12,7 @@ from objabn.settings import override
 
 if TYPE_CHECKING:
     from objabn.data.dataset import PackedDataset
+    from objabn.data.sampling import ClipPlan
     from objabn.data.schedule import ClipLoader, Rows
     from objabn.evaluation import Evaluation
     from objabn.models.network import AttentionNetwork
@@ -37,12 +38,12 @@ def has_dali() -> bool:
 
 
 def build_loader(
-    dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0, rows: "Rows | None" = None
+    dataset: "PackedDataset", config: Config, *, subset: str, start_sample: int = 0, **once: "Rows | ClipPlan | None"
 ) -> "ClipLoader":
-    """Return the loader the config asks for, of this rank's clips; `rows` are videos to be read once, instead of those of the subset."""
+    """Return the loader the config asks for, of this rank's clips; `once` is `rows` or `clips` to be read once, instead of the subset."""
     from objabn.training.distributed import rank, world
 
-    own: dict[str, Any] = {"subset": subset, "start_sample": start_sample, "rows": rows, "rank": rank(), "world": world()}
+    own: dict[str, Any] = {"subset": subset, "start_sample": start_sample, "rank": rank(), "world": world(), **once}
     if config.data.loader == "dali":
         if not has_dali():
             raise RuntimeError("NVIDIA DALI is not installed; install objabn[cuda13], or take --loader reader.")
@@ -65,9 +66,9 @@ def build_training_loader(
 
     refuse_ranks("train with run.cache_features")
 
-    def read(rows: "Rows") -> "Iterator[Batch]":
-        print(f"The stem sees {len(rows)} clips of {subset} once; its features are kept beside the dataset.")
-        return with_bar(build_loader(dataset, config, subset=subset, rows=rows), f"features of {subset}")
+    def read(clips: "ClipPlan") -> "Iterator[Batch]":
+        print(f"The stem sees {len(clips.video)} clips of {subset} once; its features are kept beside the dataset.")
+        return with_bar(build_loader(dataset, config, subset=subset, clips=clips), f"features of {subset}")
 
     return cached_loader(net, dataset, config, read, subset=subset, start_sample=start_sample)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from os import devnull
+from os import devnull, environ
 from pathlib import Path
 
 from objabn.machine import Ranks, launched
@@ -13,6 +13,20 @@ def refuse_ranks(command: str) -> None:
     world = launched().world
     if world > 1:
         raise ValueError(f"objabn {command} is one process and WORLD_SIZE={world} asks for {world}; start it without torchrun.")
+
+
+@contextmanager
+def alone() -> Iterator[Ranks]:
+    """Have this process be the only one of what it does while the context lasts; yields which one torchrun started it as.
+
+    The share of the machine's cores stays that of one of several.
+    """
+    ranks, hidden = launched(), ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
+    kept = {name: environ.pop(name) for name in hidden if name in environ}
+    try:
+        yield ranks
+    finally:
+        environ.update(kept)
 
 
 @contextmanager

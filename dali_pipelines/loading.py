@@ -28,17 +28,18 @@ def loader(
     *,
     subset: str = "train",
     rows: Rows | None = None,
+    clips: ClipPlan | None = None,
     start_sample: int = 0,
     rank: int = 0,
     world: int = 1,
 ) -> "DaliLoader":
     """Return a loader through DALI, starting after `start_sample` samples of the run.
 
-    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation.
+    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation, or these `clips` once.
     On the CPU (`data.decode`, or no GPU) DALI decodes JPEG frames and VP9; an H.264 pack needs a GPU.
     """
     places = possible_places(dataset, config)
-    schedule = Schedule(dataset, config, subset=subset, rows=rows, rank=rank, world=world)
+    schedule = Schedule(dataset, config, subset=subset, rows=rows, clips=clips, rank=rank, world=world)
 
     def start(place: Place) -> DaliLoader:
         return DaliLoader(dataset, schedule, start_sample, Choice(place, {}, {}))

@@ -1,16 +1,18 @@
-"""The feature cache: where a stem stays as it is and clips are never random, it sees each clip once, for all epochs and later runs."""
+"""The feature cache: where a stem stays as it is and clips come again, it sees each clip once, for all epochs and later runs."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from objabn.config import Config
 from objabn.data.dataset import PackedDataset
-from objabn.data.features import FeatureReader, FeatureStore
-from objabn.data.schedule import Rows
+from objabn.data.features import FeatureReader, FeatureStore, clip_keys
+from objabn.data.sampling import ClipPlan
+from objabn.data.schedule import Schedule
 from objabn.files import claimed, discard_unfinished, write_json
 from objabn.models.branch_network import BranchNetwork
 from objabn.models.network import AttentionNetwork
@@ -25,31 +27,41 @@ def cached_loader(
     net: AttentionNetwork,
     dataset: PackedDataset,
     config: Config,
-    read: Callable[[Rows], Iterable[Batch]],
+    read: Callable[[ClipPlan], Iterable[Batch]],
     *,
     subset: str = "train",
     start_sample: int = 0,
 ) -> FeatureReader:
     """Return a loader of features instead of clips, for `fit` with `run.cache_features` on, once those that are missing are computed.
 
-    `read` loads the videos of these rows of the index once, as `objabn.reader(dataset, config, rows=...)` does. The
-    features are kept in the folder of the dataset. ValueError where clips or features change during the training.
+    `read` loads these clips once, as `objabn.reader(dataset, config, clips=...)` does. The features are kept in the
+    folder of the dataset. ValueError where clips or features change during the training.
     """
     stemmed = refuse_changing_features(net, config)
     precision = resolve_precision(config.run.device, config.run.amp)
     origin = origin_of_features(stemmed, dataset, config, precision)
     folder = dataset.root / "features" / hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
-    rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)
-    if len(FeatureStore(folder).missing(rows)):
+    plan = all_clips(Schedule(dataset, config, subset=subset))
+    if len(FeatureStore(folder).missing(plan).video):
         with claimed(folder):
             discard_unfinished(folder, "*.safetensors")
             write_json(folder / "manifest.json", origin)
             store = FeatureStore(folder)
-            missing = store.missing(rows)  # another process may have finished in the meantime
-            if len(missing):
-                store.write(stem_features(stemmed, read(missing), precision), DTYPES[config.run.cache_features])
+            missing = store.missing(plan)  # another process may have finished in the meantime
+            if len(missing.video):
+                store.write(stem_features(stemmed, read(missing), precision), missing, DTYPES[config.run.cache_features])
                 store.note_unreadable(missing)
     return FeatureReader(dataset, config, FeatureStore(folder), subset=subset, start_sample=start_sample)
+
+
+def all_clips(schedule: Schedule) -> ClipPlan:
+    """Return every clip that a subset can ever give, once."""
+    epochs = max(1, schedule.config.data.repeat_epochs) if schedule.is_training else 1
+    plans = [schedule.plan_epoch(epoch) for epoch in range(epochs)]
+    plan = ClipPlan._make(np.concatenate(columns) for columns in zip(*plans, strict=True))
+    plan = plan.take(np.flatnonzero(plan.present))
+    first = {key: place for place, key in reversed(list(enumerate(clip_keys(plan))))}
+    return plan.take(np.array(sorted(first.values()), np.int64))
 
 
 def refuse_changing_features(net: AttentionNetwork, config: Config) -> BranchNetwork:
@@ -61,10 +73,11 @@ def refuse_changing_features(net: AttentionNetwork, config: Config) -> BranchNet
     if not still.issuperset(stem):
         raise ValueError(f"run.cache_features={config.run.cache_features} needs a stem that does not learn; add optim.freeze=stem.")
     data = config.data
-    if data.sampling != "uniform" or data.augment or data.views != (1, 1):
+    is_random = data.sampling != "uniform" or data.augment
+    if (is_random and not data.repeat_epochs) or data.views != (1, 1):
         raise ValueError(
-            f"run.cache_features={config.run.cache_features} needs one clip of each video that is always the same; "
-            "set data.sampling=uniform, data.augment=false and data.views=1,1."
+            f"run.cache_features={config.run.cache_features} needs clips that come again, one view of each video in evaluation; set "
+            "data.views=1,1, and data.repeat_epochs=15, or both data.sampling=uniform and data.augment=false."
         )
     return net
 
@@ -72,7 +85,7 @@ def refuse_changing_features(net: AttentionNetwork, config: Config) -> BranchNet
 def origin_of_features(net: BranchNetwork, dataset: PackedDataset, config: Config, precision: Precision) -> dict[str, Any]:
     """Return all that features depend on: their folder is named after it."""
     frames, masks = dataset.fingerprints
-    clip = {name: getattr(config.data, name) for name in ("clip_frames", "sampling", "eval_short_side", "crop_size")}
+    clip = {"crop_size": config.data.crop_size}  # all else of a clip is in its key
     stem = {"backbone": net.config.backbone, "cut": net.config.cut, "weights": weights_hash(net)}
     formats = {"autocast": str(precision.dtype), "storage": config.run.cache_features}
     return {"frames": frames, "masks": masks, **clip, **stem, **formats}

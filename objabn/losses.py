@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 MASK_THRESHOLD = 0.5
+DICE_CELLS = 1e-3
 OBJECT_MAP = 1
 BACKGROUND_MAP = 2
 
@@ -40,6 +41,19 @@ def multi_head_mask_loss(
     object_error = (maps_BNTYX[:, OBJECT_MAP].to(wanted.dtype) - wanted).square()
     background_error = (maps_BNTYX[:, BACKGROUND_MAP].to(wanted.dtype) - (1 - wanted)).square()
     return frame_mean(object_error + background_weight * background_error, valid_BT)
+
+
+def dice_loss(
+    map_BTYX: Tensor, coverage_BTYX: Tensor, valid_BT: Tensor | None = None, *, target: Literal["hard", "soft"] = "hard"
+) -> Tensor:
+    """Return 1 - 2 |M t| / (|M| + |t|), sums over the cells of a frame, averaged over `valid` frames (Milletari et al. 2016, not squared).
+
+    A frame whose map and mask are both empty is as good as it can be: each sum has one thousandth of a cell more.
+    """
+    wanted = mask_target(coverage_BTYX, target)
+    drawn = map_BTYX.to(wanted.dtype)
+    overlap, total = (drawn * wanted).sum((-2, -1)), (drawn + wanted).sum((-2, -1))
+    return frame_mean((1 - (2 * overlap + DICE_CELLS) / (total + DICE_CELLS))[..., None, None], valid_BT)
 
 
 def mask_target(coverage: Tensor, target: Literal["hard", "soft"]) -> Tensor:

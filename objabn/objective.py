@@ -8,9 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objabn.config import LossConfig
-from objabn.losses import PrototypeConformityLoss, mask_loss, multi_head_mask_loss
+from objabn.losses import (
+    BACKGROUND_MAP,
+    OBJECT_MAP,
+    PrototypeConformityLoss,
+    dice_loss,
+    mask_loss,
+    mask_target,
+    multi_head_mask_loss,
+)
 from objabn.models.network import AttentionNetwork
-from objabn.regularisers import contrast, total_variation, unimodality
+from objabn.regularisers import contrast, temporal_variation, total_variation, unimodality
 from objabn.types import Batch, Output
 
 
@@ -27,6 +35,10 @@ class Losses(NamedTuple):
     """Mask loss (eq. 3), or the multi-head mask loss (eq. 7) with M_b's weight within it."""
     pc: Tensor
     """Prototype conformity loss (eq. 8) with its own two weights within it."""
+    dice: Tensor
+    """Dice distance of the maps that masks pull, with M_b's weight within it."""
+    temporal_variation: Tensor
+    """Differences between maps of neighbouring frames."""
     total_variation: Tensor
     """Differences between neighbouring cells of the maps (Meng et al. 2019)."""
     contrast: Tensor
@@ -35,7 +47,7 @@ class Losses(NamedTuple):
     """One peak of the frame weights in time."""
 
 
-REGULARISERS = ("total_variation", "contrast", "unimodal")
+REGULARISERS = ("dice", "temporal_variation", "total_variation", "contrast", "unimodal")
 """Terms that are in the log only where they are on."""
 
 
@@ -43,6 +55,7 @@ class Objective(nn.Module):
     """The losses of one system; its only parameters are the prototypes, where the PC loss is on."""
 
     class_weights: Tensor | None
+    mask_rise: Tensor
 
     def __init__(
         self,
@@ -61,6 +74,12 @@ class Objective(nn.Module):
         self.pc_loss = pc_loss
         # They come from the dataset each time, and are no part of a checkpoint.
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.register_buffer("mask_rise", torch.ones(()), persistent=False)
+
+    def warm_up(self, epochs: float) -> None:
+        """Weigh what pulls maps towards masks as after so many epochs, of which `mask_warmup_epochs` raise it from 0 to its weight."""
+        if self.config.mask_warmup_epochs > 0:
+            self.mask_rise.fill_(min(1.0, epochs / self.config.mask_warmup_epochs))
 
     @property
     def logged_terms(self) -> tuple[str, ...]:
@@ -70,7 +89,8 @@ class Objective(nn.Module):
     @property
     def counts_valid_frames(self) -> bool:
         """Whether the mask term is a mean over the frames in which something was found, of which ranks have more and less."""
-        return self.config.mask > 0 and self.config.empty_mask == "ignore" and "M_o" in self.map_names
+        has_mask_term = self.config.mask > 0 or self.config.dice > 0
+        return has_mask_term and self.config.empty_mask == "ignore" and "M_o" in self.map_names
 
     def forward(self, output: Output, batch: Batch, mask_share: Tensor | None = None) -> Losses:
         """Return the losses of a network's output; compute is in float32 whatever autocast does.
@@ -85,8 +105,11 @@ class Objective(nn.Module):
         mask = self.mask_term(output.maps, batch) if self.config.mask > 0 and "M_o" in self.map_names else off
         mask = mask if mask_share is None else mask_share * mask
         pc = self.pc_loss(output.features, batch.label) if self.pc_loss is not None else off
-        total = perception + self.config.branch * branch + self.config.mask * mask + self.config.pc * pc
+        total = perception + self.config.branch * branch + self.config.mask * self.mask_rise * mask + self.config.pc * pc
         regularisers = self.regularisers(output)
+        if self.config.dice > 0 and "M_o" in self.map_names:
+            dice = self.dice_term(output.maps, batch)
+            regularisers["dice"] = self.mask_rise * (dice if mask_share is None else mask_share * dice)
         for name, term in regularisers.items():
             total = total + getattr(self.config, name) * term
         return Losses(total, perception, branch, mask, pc, **(dict.fromkeys(REGULARISERS, off) | regularisers))
@@ -111,9 +134,20 @@ class Objective(nn.Module):
             )
         return mask_loss(maps_BNTYX[:, 0], batch.mask, valid_BT, target=self.config.mask_target)
 
+    def dice_term(self, maps_BNTYX: Tensor, batch: Batch) -> Tensor:
+        """Return the Dice distance that belongs to the maps there are."""
+        valid_BT = batch.mask_valid if self.config.empty_mask == "ignore" else None
+        target = self.config.mask_target
+        if "M_b" not in self.map_names:
+            return dice_loss(maps_BNTYX[:, 0], batch.mask, valid_BT, target=target)
+        background = dice_loss(maps_BNTYX[:, BACKGROUND_MAP], 1 - mask_target(batch.mask, target), valid_BT, target=target)
+        return dice_loss(maps_BNTYX[:, OBJECT_MAP], batch.mask, valid_BT, target=target) + self.config.background * background
+
     def regularisers(self, output: Output) -> dict[str, Tensor]:
         """Return the regularisers that are on by name; ValueError where frames have no weights and are to have one peak."""
         config, terms = self.config, {}
+        if config.temporal_variation > 0:
+            terms["temporal_variation"] = temporal_variation(output.maps)
         if config.total_variation > 0:
             is_sum = config.regularisers == "official"
             terms["total_variation"] = total_variation(output.maps, form=config.regularisers) * (self.ranks if is_sum else 1)
@@ -162,14 +196,14 @@ def build_pc_loss(config: LossConfig, net: AttentionNetwork) -> PrototypeConform
     if not net.feature_channels:
         raise ValueError(f"loss.pc={config.pc} pulls features behind the maps, which system {net.config.system} has not; set loss.pc=0.")
     cells = net.feature_frames * net.grid_size**2 if config.pc_pool == "flatten" else 1
-    is_official = config.pc_form == "official"
+    form = config.pc_form
     return PrototypeConformityLoss(
         net.classes,
         net.feature_channels * cells,
         pull=config.pc_pull,
         push=config.pc_push,
-        squared=is_official,
-        center_term=not is_official,
-        shared_centers=not is_official,
+        squared=form in ("squared", "official"),
+        center_term=form in ("paper", "squared"),
+        shared_centers=form != "official",
         pool=config.pc_pool,
     )

@@ -1,4 +1,7 @@
-"""The regularisers of Meng et al. 2019: coherent and decided maps, and one peak of attention in time. All in float32 or better."""
+"""Regularisers of maps: those of Meng et al. 2019 (coherent and decided maps, one peak of attention in time), and one against flicker.
+
+All compute in float32 or better.
+"""
 
 from typing import Literal
 
@@ -21,6 +24,12 @@ def total_variation(maps: Tensor, *, form: Form = "paper") -> Tensor:
     maps = maps.to(at_least_float32(maps))
     total = maps.diff(dim=-2).abs().sum() + maps.diff(dim=-1).abs().sum()
     return total if form == "official" else total / len(maps)
+
+
+def temporal_variation(maps: Tensor) -> Tensor:
+    """Return the mean square of the differences between neighbouring frames of maps (B, N, T, y, x); zero for a single frame."""
+    maps = maps.to(at_least_float32(maps))
+    return maps.diff(dim=2).square().mean() if maps.shape[2] > 1 else maps.new_zeros(())
 
 
 def contrast(maps: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ LAYERS = [
         "objabn.comparison",
         "objabn.exporting",
         "objabn.reporting",
+        "objabn.reproduction",
         "objabn.diagnosis",
         "objabn.prediction",
     },

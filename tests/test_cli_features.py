@@ -58,5 +58,7 @@ def test_a_run_on_kept_features_goes_on_where_it_was_stopped(monkeypatch: pytest
 
 def test_random_clips_are_refused_before_anything_is_computed() -> None:
     refused = CliRunner().invoke(app, [*TRAIN, "--set", "data.augment=true", "--out", "run"]).exception
-    assert str(refused).startswith("run.cache_features=float32 needs one clip of each video that is always the same; set data.sampling=")
+    assert str(refused).startswith(
+        "run.cache_features=float32 needs clips that come again, one view of each video in evaluation; set data.views=1,1, and data.repeat"
+    )
     assert not Path("data/mine/features").exists()

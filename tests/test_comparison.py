@@ -13,8 +13,9 @@ from objabn.comparison import Measuring, measuring
 from objabn.comparison.measured_run import Blocks, RunMeasurer
 from objabn.comparison.passes import passes_of_clip
 from objabn.comparison.video_table import ANSWER_ROW, VideoTable, table_name
-from objabn.evaluation import Evaluation, evaluate, mean_of_finite
+from objabn.evaluation import Evaluation, evaluate
 from objabn.explainers import METHODS, Explanation
+from objabn.metrics.map_scores import mean_of_finite
 from objabn.models.network import AttentionNetwork
 from objabn.types import Batch
 

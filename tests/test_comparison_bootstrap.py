@@ -8,7 +8,7 @@ from scipy import stats
 
 from objabn.comparison import bootstrap_intervals, mcnemar, wilson_interval
 from objabn.comparison.bootstrap import resampled_means
-from objabn.evaluation import mean_of_finite
+from objabn.metrics.map_scores import mean_of_finite
 
 NAN = math.nan
 

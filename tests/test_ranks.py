@@ -11,8 +11,9 @@ from test_evaluation import batch_of
 from toys import Toy, nano, toy_batch, toy_config
 
 from objabn.config import LossConfig, OptimConfig, RunConfig
-from objabn.evaluation import MapScores, merged_maps, summarize
+from objabn.evaluation import summarize
 from objabn.machine import Ranks, is_restarted, launched
+from objabn.metrics.map_scores import MapScores, merged_maps
 from objabn.objective import build_objective
 from objabn.training import distributed, parallel, state
 from objabn.training.distributed import Agreement, agree, done_by_main, gathered, of_main, process_group, summed, uses_gpu

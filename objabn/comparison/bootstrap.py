@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from objabn.evaluation import mean_of_finite
+from objabn.metrics.map_scores import mean_of_finite
 
 Columns = NDArray[np.float64]
 LEVEL = 0.95

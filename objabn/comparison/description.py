@@ -27,6 +27,7 @@ def losses_text(config: Config, map_names: Sequence[str]) -> str:
     terms = {
         "per/attn" if loss.branch > 0 else "per": True,
         "mask" if len(map_names) == 1 else "mha": loss.mask > 0 and "M_o" in map_names,
+        "Dice": loss.dice > 0 and "M_o" in map_names,
         "PC": loss.pc > 0,
         "TV": loss.total_variation > 0,
         "contrast": loss.contrast > 0,

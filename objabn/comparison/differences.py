@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from objabn.comparison.bootstrap import Interval, bootstrap_intervals, mcnemar, wilson_interval
 from objabn.comparison.quantities import NETWORK, OF_MAPS, QUANTITIES
 from objabn.comparison.video_table import ANSWER_ROW, Values
-from objabn.evaluation import mean_of_finite
+from objabn.metrics.map_scores import mean_of_finite
 
 Column = NDArray[np.float64]
 

@@ -111,6 +111,7 @@ def place_of(drawn: Drawn, batch: Batch, settings: Measuring) -> dict[str, Tenso
     even_BNTYX = stretched(maps_BNTYX.flatten(0, 1)).view_as(maps_BNTYX)
     measures = {
         "entropy": lambda: attention_entropy(maps_BNTYX).mean(-1),
+        "entropy_pixels": lambda: attention_entropy(drawn.on_clip).mean(-1),
         "mask_iou": lambda: by_map(mask_iou, drawn, batch),
         "soft_iou": lambda: by_map(soft_iou, drawn, batch),
         "pointing": lambda: pointing(maps_BNTYX, coverage_BNTYX, valid_BNT, tolerance=settings.tolerance),

@@ -48,6 +48,9 @@ NETWORK: dict[str, Quantity] = {
 
 PLACE: dict[str, Quantity] = {
     "entropy": Quantity(title="entropy (bits)", meaning="of each frame's histogram in 10 bins; lower is sharper", on_grid=True),
+    "entropy_pixels": Quantity(
+        title="entropy at pixels", meaning="the same of the map enlarged to the clip, which compares across grids, and with nothing else"
+    ),
     "mask_iou": Quantity(
         title="mask IoU",
         meaning="overlap of the map's upper half with the objects; of M_b with what is none",

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objabn.comparison.quantities import QUANTITIES
-from objabn.evaluation import mean_of_finite
 from objabn.files import write_text
+from objabn.metrics.map_scores import mean_of_finite
 
 ANSWER_ROW = "answer"
 """Name of the row that holds what the network itself answers; the others are maps."""

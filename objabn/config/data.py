@@ -43,6 +43,10 @@ class DataConfig:
     """Training: a clip's colours are moved along the principal axes of ImageNet's, with this deviation in eigenvalues."""
     val_fraction: float = 0.0
     """Part of the training groups held out as the subset `val`."""
+    repeat_epochs: int = 0
+    """Training: the clips of the first so many epochs come again and again, so that their features can be kept; 0 draws new ones."""
+    shots: int = 0
+    """Training: so many videos of each class, drawn by `run.seed`; 0 takes all."""
     loader: Literal["dali", "reader"] = "dali"
     """`dali`, or `reader`: the same batches from PyAV and PyTorch, without DALI."""
     decode: Literal["auto", "cpu", "hybrid", "gpu"] = "auto"
@@ -70,5 +74,7 @@ class DataConfig:
         check("data.short_videos", self.short_videos, has_stride or self.short_videos == "repeat", f"repeat with sampling={self.sampling}")
         check("data.views", self.views, min(self.views) >= 1, "two numbers of at least 1: clips, crops")
         check("data.val_fraction", self.val_fraction, 0 <= self.val_fraction < 1, "a number in [0, 1)")
+        check("data.repeat_epochs", self.repeat_epochs, self.repeat_epochs >= 0, "0 (new clips each epoch) or more")
+        check("data.shots", self.shots, self.shots >= 0, "0 (all videos) or more")
         check("data.threads", self.threads, self.threads >= 0, "0 (one per core) or more")
         check("data.prefetch", self.prefetch, self.prefetch >= 1, "at least 1")

@@ -22,14 +22,21 @@ class LossConfig:
     """Pull to the own prototype (lambda_PC1)."""
     pc_push: float = 1e-3
     """Push from the other prototypes (lambda_PC2)."""
-    pc_form: Literal["paper", "official"] = "paper"
-    """`paper`: norms, with the centre term; `official`: squared distances, two sets of centres, no centre term."""
+    pc_form: Literal["paper", "squared", "uncentred", "official"] = "paper"
+    """`paper`: norms, with the centre term; `squared`: their squares instead; `uncentred`: without the centre term; `official`: squares,
+    two sets of centres, no centre term."""
     pc_pool: Literal["gap", "flatten"] = "gap"
     """Features to a vector: mean over frames and grid, or all of them."""
     mask_target: Literal["hard", "soft"] = "hard"
     """Coverage >= 0.5 as {0, 1} (the paper), or the coverage itself."""
     empty_mask: Literal["ignore", "zeros"] = "ignore"
     """Frames without a detection are left out, or count as empty (the literal reading)."""
+    mask_warmup_epochs: float = 0.0
+    """Linear rise of all that pulls maps towards masks, from the first step."""
+    dice: float = 0.0
+    """Soft Dice distance of M_o from the mask, and of M_b from its complement: unlike a square it asks for whole regions."""
+    temporal_variation: float = 0.0
+    """Mean square of the differences between a map and that of the frame before."""
     total_variation: float = 0.0
     """saliency_lstm: differences between neighbouring cells of the maps (1e-5 in the authors' code)."""
     contrast: float = 0.0
@@ -47,5 +54,5 @@ class LossConfig:
         """Refuse negative weights."""
         check_choices("loss", self)
         check_not_negative("loss", self, "branch", "mask", "background", "pc", "pc_pull", "pc_push")
-        check_not_negative("loss", self, "total_variation", "contrast", "unimodal")
+        check_not_negative("loss", self, "mask_warmup_epochs", "dice", "temporal_variation", "total_variation", "contrast", "unimodal")
         check("loss.label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a number in [0, 1)")

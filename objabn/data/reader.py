@@ -24,15 +24,16 @@ def reader(
     *,
     subset: str = "train",
     rows: Rows | None = None,
+    clips: ClipPlan | None = None,
     start_sample: int = 0,
     rank: int = 0,
     world: int = 1,
 ) -> "Reader":
     """Return a loader that decodes on the CPU without DALI, starting after `start_sample` samples of the run.
 
-    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation.
+    It reads `subset`, or the videos `rows` of the index once, in this order and as in evaluation, or these `clips` once.
     """
-    return Reader(dataset, Schedule(dataset, config, subset=subset, rows=rows, rank=rank, world=world), start_sample)
+    return Reader(dataset, Schedule(dataset, config, subset=subset, rows=rows, clips=clips, rank=rank, world=world), start_sample)
 
 
 class Reader(ClipLoader):

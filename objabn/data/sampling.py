@@ -105,6 +105,19 @@ def evaluation_plan(index: Index, rows: NDArray[np.int64], config: DataConfig) -
     )
 
 
+def few_of_each_class(index: Index, rows: NDArray[np.int64], shots: int, *, seed: int) -> NDArray[np.int64]:
+    """Return at most so many random rows of each class, no two of one group as long as there are others."""
+    drawn = np.random.default_rng([seed, shots]).permutation(rows)
+    turns: dict[tuple[int, int], int] = {}
+    keys = []
+    for row in drawn.tolist():
+        own = int(index.label[row]), int(index.group[row])
+        turns[own] = turns.get(own, -1) + 1
+        keys.append(turns[own])
+    ordered = drawn[np.argsort(keys, kind="stable")]
+    return np.sort(np.concatenate([ordered[index.label[ordered] == label][:shots] for label in np.unique(index.label[rows])]))
+
+
 def padded(plan: ClipPlan, multiple: int) -> ClipPlan:
     """Return the plan filled up to a multiple of clips with copies of its last clip that are marked absent."""
     missing = -len(plan.video) % multiple

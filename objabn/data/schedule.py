@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from objabn.config import Config, check
 from objabn.data.damage import Damage
 from objabn.data.dataset import PackedDataset
-from objabn.data.sampling import ClipPlan, evaluation_plan, padded, training_plan
+from objabn.data.sampling import ClipPlan, evaluation_plan, few_of_each_class, padded, training_plan
 from objabn.machine import thread_count
 from objabn.types import Batch
 
@@ -28,28 +28,44 @@ class Schedule:
     Training shuffles anew each epoch and drops the last incomplete global batch, which is a different remainder each time.
     Evaluation repeats one fixed pass over all views of all videos, whose last batch is padded; `rows` has it pass over these
     videos of the index, whatever their subset. Its batches are those of a single rank, and each video has all its views on
-    one rank; all ranks have as many batches, if need be of padding alone.
+    one rank; all ranks have as many batches, if need be of padding alone. `clips` are read once as they are, by one rank.
     """
 
     def __init__(
-        self, dataset: PackedDataset, config: Config, *, subset: str, rows: Rows | None = None, rank: int = 0, world: int = 1
+        self,
+        dataset: PackedDataset,
+        config: Config,
+        *,
+        subset: str,
+        rows: Rows | None = None,
+        clips: ClipPlan | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.index, self.config, self.rank, self.world = dataset.index, config, rank, world
+        self.given = clips
+        rows = clips.video if clips is not None else rows
         self.is_training = subset == "train" and rows is None
-        self.rows = dataset.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction) if rows is None else rows
+        self.rows = self.rows_of(subset) if rows is None else rows
         batch, accumulate = config.optim.batch, config.optim.accumulate
         if self.is_training:
             self.refuse_batch(dataset.name)
             self.clips, self.block = batch // accumulate // world, 1
             self.steps_per_epoch = len(self.rows) // batch * accumulate
         else:
-            views = math.prod(config.data.views)
+            views = math.prod(config.data.views) if clips is None else 1
             self.clips = min(batch // accumulate, EVALUATION_CLIPS)
             # Batches that hold whole videos together are for one rank.
             self.block = views // math.gcd(views, self.clips) if world > 1 else 1
             self.steps_per_epoch = -(-len(self.rows) * views // (self.clips * self.block * world)) * self.block
         self.global_clips = self.clips * world
         self.plans: dict[int, ClipPlan] = {}
+
+    def rows_of(self, subset: str) -> Rows:
+        """Return the videos of a subset; of the training videos with `data.shots` only so many of each class."""
+        data = self.config.data
+        rows = self.index.rows(subset, fold=data.fold, val_fraction=data.val_fraction)
+        return few_of_each_class(self.index, rows, data.shots, seed=self.config.run.seed) if subset == "train" and data.shots else rows
 
     def refuse_batch(self, name: str) -> None:
         """Raise ValueError where the batch cannot be divided, or there are too few videos for one."""
@@ -62,11 +78,13 @@ class Schedule:
     def has_colours(self) -> bool:
         """Whether clips change their colours."""
         data = self.config.data
-        return self.is_training and data.augment and (data.colour_jitter > 0 or data.colour_noise > 0)
+        are_random = self.is_training or self.given is not None
+        return are_random and data.augment and (data.colour_jitter > 0 or data.colour_noise > 0)
 
     def plan_epoch(self, epoch: int) -> ClipPlan:
         """Return the plan of an epoch, kept until another is asked for; evaluation has one for all epochs."""
-        number = epoch if self.is_training else 0
+        repeat = self.config.data.repeat_epochs
+        number = (epoch % repeat if repeat else epoch) if self.is_training else 0
         if number not in self.plans:
             self.plans = {number: self.make_plan(number)}
         return self.plans[number]
@@ -75,7 +93,8 @@ class Schedule:
         """Plan the clips of one epoch over all ranks."""
         if self.is_training:
             return training_plan(self.index, self.rows, self.config.data, seed=self.config.run.seed, epoch=epoch)
-        return padded(evaluation_plan(self.index, self.rows, self.config.data), self.steps_per_epoch * self.global_clips)
+        plan = evaluation_plan(self.index, self.rows, self.config.data) if self.given is None else self.given
+        return padded(plan, self.steps_per_epoch * self.global_clips)
 
     def clips_of(self, step: int) -> ClipPlan:
         """Return this rank's clips of a micro-batch counted from the start of the run."""

@@ -52,7 +52,7 @@ def find_capacity(session: Session) -> int | None:
     if session.precision.device.type == "cuda":
         torch.compiler.reset()  # recorded graphs keep their memory
     # Neither compiled, which would take minutes for each size, nor over ranks, of which the others are not here.
-    network = JudgedNetwork(entrance(state.net, config), state.objective)  # type: ignore[arg-type]
+    network = JudgedNetwork(entrance(state.net, config), state.objective)
     set_training_mode(state.net, session.still)
     statistics = Statistics([network])
     statistics.remember()

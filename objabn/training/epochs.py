@@ -1,15 +1,26 @@
 """What follows the steps of an epoch: evaluation, the best network so far, the end of patience, and the checkpoint."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from objabn.config import Config
+from objabn.metrics.map_scores import MapScores, merged_maps
 from objabn.training.distributed import done_by_main, gathered, share_buffers
 from objabn.training.saving import save, save_best
 from objabn.training.scores import Accuracies, VideoScores, merged, run_network
 from objabn.training.session import Session, log, rate_of, stop_if_asked
 from objabn.training.state import Progress
 from objabn.types import Batch, Output
+
+LOGGED_OF_MAPS = ("entropy", "mask_iou")
+
+
+class Measured(NamedTuple):
+    """What an evaluation after an epoch found."""
+
+    accuracies: Accuracies
+    maps: dict[str, float]
+    """Entropy in bits and overlap with the objects, as `entropy_M_o`."""
 
 
 def refuse_unmeasured(config: Config, monitor: Iterable[Batch] | None, subset: str) -> None:
@@ -32,21 +43,28 @@ def is_evaluation_due(session: Session) -> bool:
     return epoch == session.config.optim.epochs or (every > 0 and epoch % every == 0)
 
 
-def measure(session: Session, monitor: Iterable[Batch]) -> Accuracies:
-    """Return the accuracies of the network that would be kept, the same on all ranks."""
-    scores = VideoScores()
+def measure(session: Session, monitor: Iterable[Batch]) -> Measured:
+    """Return what the network that would be kept is worth, the same on all ranks."""
+    scores, maps = VideoScores(), MapScores(session.state.net.map_names)
 
     def add(batch: Batch, output: Output) -> None:
         stop_if_asked(session)
         scores.add(batch, output)
+        maps.add(batch, output)
 
     share_buffers(session.state.kept)
     run_network(session.state.kept, monitor, add, precision=session.precision, forward=session.kept_forward)
-    ranks = gathered(scores)
-    return done_by_main(lambda: merged(ranks).accuracies())
+    ranks = gathered((scores, maps))
+
+    def summarize() -> Measured:
+        whole = merged_maps(maps for _, maps in ranks)
+        named = {f"{quantity}_{name}": mean for quantity in LOGGED_OF_MAPS for name, mean in whole.mean(quantity).items()}
+        return Measured(merged(scores for scores, _ in ranks).accuracies(), named)
+
+    return done_by_main(summarize)
 
 
-def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str, *, skipped_clips: int = 0) -> None:
+def finish_epoch(session: Session, measured: Measured | None, subset: str, *, skipped_clips: int = 0) -> None:
     """Write the epoch down, keep the network if it is the best so far, and write the checkpoint.
 
     Of equal accuracies the lower negative log-likelihood is better: few videos are soon all right, and their maps not yet sharp.
@@ -56,7 +74,9 @@ def finish_epoch(session: Session, accuracies: Accuracies | None, subset: str, *
     if session.config.optim.schedule == "plateau":
         values["learning_rate"] = rate_of(session, progress.step - 1)
     is_best = False
-    if accuracies is not None:
+    if measured is not None:
+        accuracies = measured.accuracies
+        values |= {f"{subset}_{name}": value for name, value in measured.maps.items()}
         values |= {f"{subset}_{name}": getattr(accuracies, name) for name in ("top1", "top5", "nll")}
         is_best = subset == "val" and is_better(accuracies, progress)
         if is_best:

@@ -99,11 +99,11 @@ def train(session: Session, batches: Batches, monitor: Iterable[Batch] | None, m
     while not is_over(progress.epoch, progress.history, session.config):
         try:
             train_epoch(session, batches)
-            accuracies = measure(session, monitor) if monitor is not None and is_evaluation_due(session) else None
+            measured = measure(session, monitor) if monitor is not None and is_evaluation_due(session) else None
         except Interrupted:
             save(session)
             raise
-        finish_epoch(session, accuracies, monitor_subset, skipped_clips=skipped_clips(batches))
+        finish_epoch(session, measured, monitor_subset, skipped_clips=skipped_clips(batches))
         stop_if_asked(session, wait=True)
 
 

@@ -43,7 +43,7 @@ def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimC
         for factor, decays in sorted(alike, reverse=True)
     ]
     prototypes = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    return [*groups, {"params": prototypes, "weight_decay": 0.0, "factor": 1.0}] if prototypes else groups
+    return [*groups, {"params": prototypes, "weight_decay": 0.0, "factor": config.prototype_factor}] if prototypes else groups
 
 
 def rate_factor(config: OptimConfig, part: str) -> float:

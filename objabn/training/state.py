@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from objabn.files import aside, write_json
 from objabn.models.network import AttentionNetwork
 from objabn.models.storage import save_model
+from objabn.objective import Objective
 from objabn.training.average import WeightAverage
 from objabn.training.distributed import rank, world
 from objabn.training.guard import StepGuard
@@ -53,7 +54,7 @@ class TrainingState:
     net: AttentionNetwork
     """The network that is trained."""
     average: WeightAverage | None
-    objective: nn.Module
+    objective: Objective
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     guard: StepGuard

@@ -15,6 +15,7 @@ def take_step(session: Session, batches: Iterator[Batch]) -> None:
     """Take one step of the optimiser on the mean gradient of `optim.accumulate` batches, which changes nothing if it is not finite."""
     state = session.state
     set_learning_rate(state.optimizer, rate_of(session, state.progress.step))
+    state.objective.warm_up((state.progress.step + 1) / state.progress.steps_per_epoch)
     state.guard.remember()
     loss = add_gradients(session, batches)
     state.scaler.unscale_(state.optimizer)

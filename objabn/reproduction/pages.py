@@ -1,0 +1,96 @@
+"""A reproduction to read: as Markdown, and as one HTML file that needs nothing else, with curves over the epochs."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from objabn.comparison.layout import Entry, Layout
+from objabn.comparison.markup import markdown
+from objabn.reproduction.tables import tables
+
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222;background:#fff}
+table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
+th.name,td.name{text-align:left}td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
+figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:600}svg{border-left:1px solid #999;border-bottom:1px solid #999}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}td small{color:#999}}"""
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
+CURVES = {"entropy_M_o": "H(M_o), bits", "entropy_M_u": "H(M_u), bits", "mask_iou_M_o": "mask IoU of M_o", "top1": "top-1, %", "nll": "NLL"}
+WIDTH, HEIGHT = 360, 200
+
+
+def notes(summary: dict[str, Any]) -> list[str]:
+    """Return what one must know to read the tables."""
+    made = f"objabn {summary['versions']['objabn']}, torch {summary['versions']['torch']}, {summary['machine']}"
+    missing, (rows, columns) = summary["missing"], summary["grid"]
+    return [
+        f"Made with `{summary['command']}`: {made}.",
+        f"{summary['dataset']}, budget {summary['budget']}: {summary['clips']}; maps of {rows}x{columns} cells. "
+        "Entropies compare within one grid only, and the paper's are on another unless this one is 14x14.",
+        f"{summary['videos']} test videos. In square brackets 95 % intervals over videos, each the mean of its seeds; behind ± that "
+        "of the seeds; in round brackets what the paper has. A difference is of the same videos.",
+        *([f"Not finished yet: {', '.join(missing)}."] if missing else []),
+    ]
+
+
+def markdown_page(summary: dict[str, Any]) -> str:
+    """Return the page as Markdown."""
+    # The notes hold a command, which is code.
+    return f"# Reproduction of Object-ABN: {summary['dataset']}\n\n" + "\n\n".join(notes(summary)) + "\n\n" + markdown(tables(summary), [])
+
+
+def html_page(summary: dict[str, Any]) -> str:
+    """Return the page as HTML; nothing in it is markup but what is written here."""
+    title = escape(f"Reproduction of Object-ABN: {summary['dataset']}")
+    body = [f"<p>{escape(note)}</p>" for note in notes(summary)] + [html_table(table) for table in tables(summary)]
+    body += [chart(summary["rows"], name, text) for name, text in CURVES.items()]
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{''.join(body)}</html>\n"
+    )
+
+
+def html_table(table: Layout) -> str:
+    """Return one table."""
+    head = "".join(f"<th{name_class(place, table)}>{escape(text)}</th>" for place, text in enumerate(table.head))
+    rows = "".join(f"<tr>{''.join(cell(entry, place, table) for place, entry in enumerate(row))}</tr>" for row in table.rows)
+    return f"<table><caption>{escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def cell(entry: Entry, place: int, table: Layout) -> str:
+    """Return one number with its interval below."""
+    below = f"<small>{escape(entry.interval)}</small>" if entry.interval else ""
+    return f"<td{name_class(place, table)}>{escape(entry.text)}{below}</td>"
+
+
+def name_class(place: int, table: Layout) -> str:
+    """Return the mark of columns that say what a row is."""
+    return ' class="name"' if place < table.names else ""
+
+
+def chart(rows: Sequence[dict[str, Any]], name: str, text: str) -> str:
+    """Return the curves of all rows that have this number, over the part of training that is over; nothing where none has."""
+    lines = {row["row"]: row["curve"][name] for row in rows if len(row["curve"].get(name, [])) > 1}
+    if not lines:
+        return ""
+    values = [value for line in lines.values() for value in line]
+    low, high = min(values), max(values)
+    colours = {row: COLOURS[place % len(COLOURS)] for place, row in enumerate(lines)}
+    drawn = "".join(
+        f'<polyline fill="none" stroke-width="2" stroke="{colours[row]}" points="{points(line, low, high)}"><title>{escape(row)}</title>'
+        "</polyline>"
+        for row, line in lines.items()
+    )
+    key = "".join(f'<br><span style="color:{colours[row]}">■</span> {escape(row)} {line[-1]:.3f}' for row, line in lines.items())
+    return (
+        f"<figure><figcaption>{escape(text)}: {low:.3f} to {high:.3f}, by part of the training</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">{drawn}</svg>{key}</figure>'
+    )
+
+
+def points(line: Sequence[float], low: float, high: float) -> str:
+    """Return a curve in pixels, its first value at the left and its last at the right."""
+    span = (high - low) or 1.0
+    return " ".join(
+        f"{WIDTH * place / (len(line) - 1):.1f},{HEIGHT - HEIGHT * (value - low) / span:.1f}" for place, value in enumerate(line)
+    )
