@@ -13,6 +13,7 @@ from objabn.config import Config, OptimConfig, RunConfig
 from objabn.evaluation import evaluate
 from objabn.models.storage import load_model
 from objabn.training import epochs, saving
+from objabn.training.epochs import Measured
 from objabn.training.logging import read_records, sentence
 from objabn.training.loop import FitResult, fit
 from objabn.training.run_folder import is_finished, read_progress
@@ -32,10 +33,10 @@ def top1s(monkeypatch: pytest.MonkeyPatch) -> list[float | tuple[float, float]]:
     """The accuracies that the evaluations to come will find, or pairs of accuracy and negative log-likelihood."""
     found: list[float | tuple[float, float]] = []
 
-    def measure(*_given: object) -> Accuracies:
+    def measure(*_given: object) -> Measured:
         value = found.pop(0)
         top1, nll = value if isinstance(value, tuple) else (value, 1.0)
-        return Accuracies(videos=8, top1=top1, top5=100.0, branch_top1=None, nll=nll, clip_top1=0.0)
+        return Measured(Accuracies(videos=8, top1=top1, top5=100.0, branch_top1=None, nll=nll, clip_top1=0.0), {"entropy_M_o": 2.5})
 
     monkeypatch.setattr("objabn.training.loop.measure", measure)
     return found

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from objabn.losses import PrototypeConformityLoss, mask_loss, multi_head_mask_loss
+from objabn.losses import DICE_CELLS, PrototypeConformityLoss, dice_loss, mask_loss, multi_head_mask_loss
 
 MAP = torch.tensor([[0.0, 0.5], [1.0, 0.2]])
 COVERAGE = torch.tensor([[0.1, 0.5], [0.9, 0.4]])
@@ -39,6 +39,22 @@ def test_only_valid_frames_count() -> None:
     valid[0, 0] = False
     assert mask_loss(maps, coverage, valid).item() == pytest.approx(HARD)
     assert mask_loss(maps, coverage).item() == pytest.approx((1 + 5 * HARD) / 6)
+
+
+def test_dice_loss_on_numbers() -> None:
+    # Hard target 0 1 1 0: overlap 0.5 + 1 = 1.5 of sums 1.7 + 2; soft: 0.25 + 0.9 + 0.08 of 1.7 + 1.9.
+    hard = 1 - (2 * 1.5 + DICE_CELLS) / (3.7 + DICE_CELLS)
+    soft = 1 - (2 * 1.23 + DICE_CELLS) / (3.6 + DICE_CELLS)
+    assert dice_loss(clips(MAP, 3), clips(COVERAGE, 3)).item() == pytest.approx(hard, rel=1e-6)
+    assert dice_loss(clips(MAP, 3), clips(COVERAGE, 3), target="soft").item() == pytest.approx(soft, rel=1e-6)
+    assert dice_loss(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)).item() == 0.0, "nothing drawn where nothing is"
+
+
+def test_dice_counts_valid_frames_only() -> None:
+    maps, coverage = torch.ones(1, 2, 2, 2), torch.ones(1, 2, 2, 2)
+    coverage[0, 1] = 0.0
+    assert dice_loss(maps, coverage, torch.tensor([[True, False]])).item() == 0.0
+    assert dice_loss(maps, coverage).item() == pytest.approx((1 - DICE_CELLS / (4 + DICE_CELLS)) / 2)
 
 
 def test_without_a_valid_frame_the_loss_is_zero_and_has_a_gradient() -> None:

@@ -12,10 +12,10 @@ from videos import class_folders, packed
 import objabn
 from objabn.config import LossConfig, OptimConfig
 from objabn.data.reader import reader
-from objabn.losses import mask_loss, multi_head_mask_loss
+from objabn.losses import dice_loss, mask_loss, multi_head_mask_loss
 from objabn.models.network import AttentionNetwork
 from objabn.objective import Losses, balanced_weights, build_objective
-from objabn.regularisers import contrast, total_variation
+from objabn.regularisers import contrast, temporal_variation, total_variation
 from objabn.training.loop import fit
 from objabn.types import Batch, Output
 
@@ -85,7 +85,7 @@ def test_abn_has_no_mask_loss() -> None:
 def test_terms_that_are_off_are_zero_and_own_nothing() -> None:
     config = LossConfig(branch=0, mask=0, pc=0)
     losses, _ = terms(config)
-    assert [value.item() for value in losses[2:]] == [0.0] * 6
+    assert [value.item() for value in losses[2:]] == [0.0] * 8
     assert torch.equal(losses.total, losses.perception)
     assert list(build_objective(config, network()).parameters()) == []
 
@@ -100,10 +100,55 @@ def test_regularisers_join_the_sum_and_the_log() -> None:
     assert losses.unimodal.item() == pytest.approx(0.15)
     added = 0.1 * losses.total_variation + 0.2 * losses.contrast + 0.45
     torch.testing.assert_close(losses.total, losses.perception + losses.branch + added)
-    assert objective.logged_terms == Losses._fields
+    assert set(Losses._fields) - set(objective.logged_terms) == {"dice", "temporal_variation"}
     official = build_objective(replace(config, regularisers="official"), net)(answer, batch())
     torch.testing.assert_close(official.total_variation, 2 * losses.total_variation)
     assert official.unimodal.item() == pytest.approx(0.15**0.5 / 2)
+
+
+def test_dice_joins_the_sum_for_one_map_and_for_three() -> None:
+    for heads in (1, 3):
+        losses, answer = terms(LossConfig(mask=0, pc=0, dice=2.0, background=0.5), heads=heads)
+        valid, mask = batch().mask_valid, batch().mask
+        expected = dice_loss(answer.maps[:, heads // 2], mask, valid)
+        if heads == 3:
+            expected = expected + 0.5 * dice_loss(answer.maps[:, 2], 1 - (mask >= 0.5).float(), valid)
+        torch.testing.assert_close(losses.dice, expected)
+        torch.testing.assert_close(losses.total, losses.perception + losses.branch + 2 * expected)
+
+
+def test_flicker_joins_the_sum() -> None:
+    losses, answer = terms(LossConfig(mask=0, pc=0, temporal_variation=3.0))
+    torch.testing.assert_close(losses.total, losses.perception + losses.branch + 3 * temporal_variation(answer.maps))
+
+
+def test_what_pulls_to_masks_rises_from_the_first_step() -> None:
+    config = LossConfig(pc=0, dice=1.0, mask_warmup_epochs=2.0)
+    objective = build_objective(config, network())
+    for epochs, share in ((0.5, 0.25), (2.0, 1.0), (3.0, 1.0)):
+        objective.warm_up(epochs)
+        losses = objective(output(1, 96), batch())
+        torch.testing.assert_close(losses.total, losses.perception + losses.branch + share * 10 * losses.mask + losses.dice)
+        assert losses.dice.item() == pytest.approx(share * terms(LossConfig(pc=0, dice=1.0))[0].dice.item())
+    assert "mask_rise" not in objective.state_dict()
+
+
+def test_the_warm_up_follows_the_steps() -> None:
+    settings = replace(toy_config(), loss=LossConfig(mask_warmup_epochs=1.0, pc=0))
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("objabn.objective.Objective.warm_up", lambda _self, epochs: seen.append(epochs))
+        fit(Toy(settings), [toy_batch(0), toy_batch(1)], settings, loggers=[])
+    assert seen[:3] == [0.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("form", "squared", "centred", "shared"),
+    [("paper", False, True, True), ("squared", True, True, True), ("uncentred", False, False, True), ("official", True, False, False)],
+)
+def test_forms_of_the_pc_loss(form: str, squared: bool, centred: bool, shared: bool) -> None:
+    loss = build_objective(LossConfig(pc_form=form), network()).pc_loss
+    assert (loss.squared, loss.center_term, loss.push_prototypes is None) == (squared, centred, shared)
 
 
 def test_a_regulariser_is_in_the_log_where_it_is_on() -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from toys import CLASSES, Recorder, Toy, toy_batch, toy_config
 
 from objabn.config import Config, OptimConfig
+from objabn.training.epochs import Measured
 from objabn.training.logging import read_records
 from objabn.training.loop import fit
 from objabn.training.optim import learning_rate, plateaus
@@ -63,8 +64,8 @@ def nlls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The negative log-likelihoods that the evaluations to come will find."""
     found: list[float] = []
 
-    def measure(*_given: object) -> Accuracies:
-        return Accuracies(videos=8, top1=50.0, top5=100.0, branch_top1=None, nll=found.pop(0), clip_top1=0.0)
+    def measure(*_given: object) -> Measured:
+        return Measured(Accuracies(videos=8, top1=50.0, top5=100.0, branch_top1=None, nll=found.pop(0), clip_top1=0.0), {})
 
     monkeypatch.setattr("objabn.training.loop.measure", measure)
     return found

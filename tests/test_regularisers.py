@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from objabn.regularisers import contrast, total_variation, unimodality
+from objabn.regularisers import contrast, temporal_variation, total_variation, unimodality
 
 MAP = torch.tensor([[0.0, 0.5, 0.5], [1.0, 0.2, 0.6]])
 # Rows below: |1-0| + |.2-.5| + |.6-.5| = 1.4; columns beside: .5 + 0 + .8 + .4 = 1.7.
@@ -26,6 +26,14 @@ def test_neither_frames_nor_maps_are_neighbours() -> None:
     maps = torch.zeros(1, 2, 3, 4, 4)
     maps[:, 1], maps[:, :, 2] = 0.25, 0.75
     assert total_variation(maps).item() == 0.0
+
+
+def test_flicker_by_hand() -> None:
+    maps = torch.zeros(1, 1, 3, 1, 2)
+    maps[0, 0, 1] = torch.tensor([[0.5, 1.0]])
+    maps[0, 0, 2] = torch.tensor([[0.5, 0.0]])
+    assert temporal_variation(maps).item() == pytest.approx((0.25 + 1 + 0 + 1) / 4)
+    assert temporal_variation(maps[:, :, :1]).item() == 0.0, "a picture has no neighbour"
 
 
 def test_contrast_draws_cells_to_the_nearer_end() -> None:

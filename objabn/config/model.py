@@ -9,6 +9,7 @@ SETTINGS_OF_SYSTEMS = {
     "attention_blocks": ("abn", "object_abn", "st_abn"),
     "class_head": ("abn", "object_abn"),
     "map_kernel": ("abn", "object_abn"),
+    "map_gain": ("abn", "object_abn"),
     "apply": ("abn", "object_abn", "gated"),
     "merge_activation": ("st_abn",),
     "temporal": ("saliency_lstm",),
@@ -41,6 +42,9 @@ class ModelConfig:
     """Branch class scores by a further 1x1x1 convolution (ABN) or straight from the shared one."""
     map_kernel: Literal[1, 3] = 1
     """Spatial kernel of the map convolution."""
+    map_gain: float = 1.0
+    """Start of the weight of the batch norm before the maps' sigmoid: the deviation of what becomes a map, and so how near maps can come
+    to 0 and 1. It is learnt, but no faster than the learning rate."""
     apply: Literal["product", "residual"] = "product"
     """A single map gates as h * M (Object-ABN eq. 1) or h * (1 + M) (ABN)."""
     merge_init: Literal["mean", "random"] = "mean"
@@ -70,5 +74,6 @@ class ModelConfig:
         check("model.cut", self.cut, 2 <= self.cut <= 5, "2, 3, 4 or 5: after the first, second, third or last stage")
         has_own_tail = self.system == "saliency_lstm"
         check("model.cut", self.cut, not has_own_tail or self.cut == 5, "5 with system saliency_lstm, whose tail is its own")
+        check("model.map_gain", self.map_gain, self.map_gain > 0, "above 0")
         check("model.hidden_channels", self.hidden_channels, self.hidden_channels >= 1, "at least 1")
         check("model.dropout", self.dropout, 0 <= self.dropout < 1, "a number in [0, 1)")

@@ -52,6 +52,7 @@ class AttentionBranch(Branch):
         heads: int = 1,
         class_head: Literal["conv", "gap"] = "conv",
         map_kernel: Literal[1, 3] = 1,
+        map_gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.feature_channels = channels
@@ -61,6 +62,7 @@ class AttentionBranch(Branch):
         self.shared_norm = nn.BatchNorm3d(classes)
         self.map_conv = nn.Conv3d(classes, heads, (1, map_kernel, map_kernel), padding=(0, map_kernel // 2, map_kernel // 2), bias=False)
         self.map_norm = nn.BatchNorm3d(heads)
+        nn.init.constant_(self.map_norm.weight, map_gain)
         self.class_conv = nn.Conv3d(classes, classes, kernel_size=1, bias=False) if class_head == "conv" else nn.Identity()
         for layer in (self.shared_conv, self.map_conv, self.class_conv):
             if isinstance(layer, nn.Conv3d):

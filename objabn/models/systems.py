@@ -35,7 +35,13 @@ def attention_branch_network(backbone: Backbone, config: ModelConfig, sizes: Siz
     """Build ABN (Fukui et al. 2019) or Object-ABN (Nitta et al. 2022)."""
     blocks, channels = backbone.branch_blocks(config.attention_blocks, pretrained=config.attention_init == "pretrained")
     branch = AttentionBranch(
-        blocks, channels, classes=sizes.classes, heads=config.heads, class_head=config.class_head, map_kernel=config.map_kernel
+        blocks,
+        channels,
+        classes=sizes.classes,
+        heads=config.heads,
+        class_head=config.class_head,
+        map_kernel=config.map_kernel,
+        map_gain=config.map_gain,
     )
     names = ("M_u",) if config.system == "abn" else object_map_names(config.heads)
     gate, *side_gates = (build_gate(config, channels) for channels in (backbone.channels, *backbone.side_channels))

@@ -10,6 +10,8 @@ from objabn.training.logging import Record
 NO_LOSS = ("event", "epoch", "step", "top1", "clips_per_second", "loader_wait", "seconds", "skipped_clips", "skipped_steps", "stopped")
 MEASURED = ("_top1", "_top5", "_nll")
 """Endings of what is measured on a held-out subset after an epoch."""
+OF_MAPS = ("_entropy_M", "_mask_iou_M")
+"""Within the names of what is measured there of maps, before the end of the map's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,11 @@ class History:
         names = dict.fromkeys(name for record in self.epochs for name in record if name.endswith(ending))
         return [self.line(name.removesuffix(ending), "line", name) for name in names]
 
+    def measured_of_maps(self, part: str) -> list[Line]:
+        """Return what was measured of each map on held-out subsets, by the part of its name between subset and map."""
+        names = dict.fromkeys(name for record in self.epochs for name in record if part in name)
+        return [self.line(name.replace(part, " M"), "line", name) for name in names]
+
     def rates(self) -> list[Line]:
         """Return the learning rates, of every part of the network that has one of its own."""
         names = dict.fromkeys(name for record in self.steps for name in record if name.startswith("learning_rate"))
@@ -86,7 +93,8 @@ class History:
 
 def is_loss(name: str) -> bool:
     """Say whether a field of a record is a loss or a part of it."""
-    return name not in NO_LOSS and not name.endswith(MEASURED) and not name.startswith("learning_rate")
+    is_measured = name.endswith(MEASURED) or any(part in name for part in OF_MAPS)
+    return name not in NO_LOSS and not is_measured and not name.startswith("learning_rate")
 
 
 def charts(histories: Sequence[History]) -> list[Chart]:
@@ -105,6 +113,8 @@ def charts(histories: Sequence[History]) -> list[Chart]:
     found += [
         Chart(group="accuracy", title="Top-1", unit="%", lines=joined(histories, accuracy_lines)),
         Chart(group="accuracy", title="Negative log-likelihood", unit="", lines=joined(histories, lambda h: h.measured("_nll"))),
+        Chart(group="accuracy", title="Entropy of maps", unit="bits", lines=joined(histories, lambda h: h.measured_of_maps(OF_MAPS[0]))),
+        Chart(group="accuracy", title="Overlap with objects", unit="", lines=joined(histories, lambda h: h.measured_of_maps(OF_MAPS[1]))),
         Chart(group="accuracy", title="Learning rate", unit="", lines=joined(histories, History.rates)),
         Chart(group="time", title="Seconds a step", unit="s", lines=joined(histories, time_lines)),
         Chart(group="time", title="Waiting for clips", unit="%", lines=joined(histories, lambda h: h.both("loader_wait"))),

@@ -94,6 +94,7 @@ class Screen:
 def sentence(record: Record) -> str:
     """Return a record's main numbers in words."""
     parts = [f"loss {record['loss']:.3f}", f"top-1 {record['top1']:.1f} %"] if "loss" in record else []
+    parts += [f"H({name.split('_entropy_')[1]}) {record[name]:.2f}" for name in record if "_entropy_" in name]
     parts += [f"{name.removesuffix('_top1')} top-1 {record[name]:.1f} %" for name in record if name.endswith("_top1")]
     if "clips_per_second" in record:
         parts += [f"{record['clips_per_second']:.1f} clips/s", f"loader wait {record['loader_wait']:.0f} %"]
