@@ -57,7 +57,8 @@ def reproduce(
 ) -> None:
     """Make the paper's table anew: prepare, segment, train every row, evaluate, and write reproduction.md, .json and .html.
 
-    Finished runs are kept, so that the same command goes on after it was stopped, with more rows, or with more seeds.
+    Finished runs are kept, so that the same command goes on after it was stopped, with more rows, or with more seeds. Of those that are
+    measured, the folders last and best may be deleted.
     Under torchrun each process trains rows of its own.
 
     Example: objabn reproduce ucf101 --videos UCF-101 --annotations ucfTrainTestlist --rows table,best
@@ -106,15 +107,16 @@ def make_data(dataset: str, data: Path, videos: Path | None, annotations: Path |
 def train_jobs(jobs: list[Job], data: Path) -> None:
     """Train and measure this process's share of the rows, those that are finished excepted."""
     from cli.processes import alone
-    from cli.reproducing import measure_run, own_gpu, train_run
+    from cli.reproducing import is_measured, measure_run, own_gpu, train_run
 
     with alone() as ranks:
         own = jobs[ranks.rank :: ranks.world]
         for number, job in enumerate(own, 1):
             print(f"{number}/{len(own)}: {job.row.name}, seed {job.seed} ({job.row.what})")
             given = own_gpu(job.config, ranks)
-            train_run(job.folder, given, data)
-            measure_run(job.folder, given, job.row.methods, data)
+            if not is_measured(job.folder, given, job.row.methods, data):
+                train_run(job.folder, given, data)
+                measure_run(job.folder, given, job.row.methods, data)
 
 
 def command_text() -> str:

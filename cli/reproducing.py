@@ -69,27 +69,40 @@ def borrow_kernels(folder: Path, config: Config) -> None:
             return
 
 
+def is_measured(folder: Path, config: Config, methods: tuple[str, ...], data: Path) -> bool:
+    """Say whether a run has its numbers already, be its weights still there or not; ValueError where they are of other clips or masks."""
+    from objabn.training.run_folder import refuse_other_settings
+
+    path = folder / "measured.json"
+    if not path.is_file():
+        return False
+    refuse_other_settings(folder, config)
+    before, now = json.loads(path.read_text())["about"], about_run(folder, config, methods, data)
+    if before["data"] != now["data"]:
+        raise ValueError(f"{folder} was measured on other frames or masks than {config.data.dataset} has now; choose another --out.")
+    is_same = all(before["weights"].get(name) == found for name, found in now["weights"].items())
+    return is_same and before["methods"] == now["methods"]
+
+
 def measure_run(folder: Path, config: Config, methods: tuple[str, ...], data: Path) -> None:
     """Measure the last epoch, and the one chosen on `val`, on the test videos, and keep that in measured.json."""
     from objabn.files import write_json
+    from objabn.training.run_folder import read_progress
 
-    about = about_run(folder, methods, data)
-    path = folder / "measured.json"
-    if path.is_file() and json.loads(path.read_text())["about"] == about:
-        return
+    about, progress = about_run(folder, config, methods, data), read_progress(folder)
     names = [name for name in ("best", "last") if name in about["weights"]]
     found = {name: measure_checkpoint(folder, config, name, methods, data) for name in names}
-    write_json(path, {"about": about, "checkpoints": found})
+    chosen = {"seconds": progress["seconds"], "chosen_epoch": progress["best_epoch"]}
+    write_json(folder / "measured.json", {"about": about, **chosen, "checkpoints": found})
 
 
-def about_run(folder: Path, methods: tuple[str, ...], data: Path) -> dict[str, Any]:
+def about_run(folder: Path, config: Config, methods: tuple[str, ...], data: Path) -> dict[str, Any]:
     """Return all that a run's numbers rest on."""
     from cli.comparing import file_hash
     from objabn.checkpoint import find_model
     from objabn.data.dataset import open_dataset
-    from objabn.training.run_folder import read_config
 
-    dataset = open_dataset(dataset_folder(read_config(folder).data.dataset, data))
+    dataset = open_dataset(dataset_folder(config.data.dataset, data))
     models = {name: find_model(folder, name) for name in ("best", "last")}
     return {
         "weights": {name: file_hash(model[0]) for name, model in models.items() if model is not None},
@@ -116,21 +129,21 @@ def measure_checkpoint(folder: Path, config: Config, checkpoint: str, methods: t
 def read_seed(job: "Job") -> "SeedRun | None":
     """Return what a training came to; None where it is not finished and measured."""
     from objabn.reproduction import SeedRun
-    from objabn.reproduction.runs import read_curve, read_state
+    from objabn.reproduction.runs import read_curve
 
     path = job.folder / "measured.json"
     if not path.is_file():
         return None
-    found = json.loads(path.read_text())["checkpoints"]
-    state = read_state(job.folder)
+    kept = json.loads(path.read_text())
+    found = kept["checkpoints"]
     return SeedRun(
         seed=job.seed,
         map_names=tuple(found["last"]["maps"]),
         grid=tuple(found["last"]["grid"]),
         checkpoints={name: columns(each["values"]) for name, each in found.items()},
-        chosen_epoch=state.get("best_epoch"),
+        chosen_epoch=kept["chosen_epoch"],
         curve=read_curve(job.folder),
-        seconds=state["seconds"],
+        seconds=kept["seconds"],
     )
 
 

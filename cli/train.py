@@ -40,7 +40,7 @@ def train(
     heads: Annotated[int | None, typer.Option(help="Attention maps: 1 (M_o) or 3 (M_u, M_o, M_b).")] = None,
     system: Annotated[str | None, typer.Option(help="object_abn or another; Tab lists them.", autocompletion=complete_system)] = None,
     backbone: Annotated[str | None, typer.Option(help="For example x3d_m, or a timm name.", autocompletion=complete_backbone)] = None,
-    recipe: Annotated[str, typer.Option(help="default; paper: the literal reading; small: without a GPU.")] = "default",
+    recipe: Annotated[str, typer.Option(help="default; paper: the literal reading; small: without a GPU; best: sharper maps.")] = "default",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training videos.")] = None,
     batch: Annotated[int | None, typer.Option(help="Clips of one step.")] = None,
     weights: Annotated[str | None, typer.Option(help="kinetics400, imagenet, a file, a run, or none.")] = None,

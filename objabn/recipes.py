@@ -36,14 +36,14 @@ DEMO_SYSTEMS: dict[str, tuple[Part, ...]] = {
     "saliency_lstm": (parts.DEMO_SALIENCY_LSTM,),
 }
 
-STYLES: dict[str, tuple[Part, ...]] = {"default": (), "paper": (parts.LITERAL,), "small": (parts.SMALL,)}
+STYLES: dict[str, tuple[Part, ...]] = {"default": (), "paper": (parts.LITERAL,), "small": (parts.SMALL,), "best": (parts.BEST,)}
 
 WITH_PC_BY_HEADS = ("ssv2",)
 """Where several maps keep the PC loss (Object-ABN tables 1 and 2)."""
 
 
 def recipe(dataset: str, style: str = "default", *, heads: int = 1, system: str = "object_abn") -> Config:
-    """Return the complete settings for a data set; `style` is `default`, `paper` (the literal reading of the publication) or `small`.
+    """Return the complete settings for a data set; `style` is `default`, `paper` (the literal reading of the paper), `small` or `best`.
 
     `system` is one of `SYSTEMS`. A data set without a recipe of its own is taken as a folder of own videos.
     """

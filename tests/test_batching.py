@@ -35,3 +35,9 @@ def test_any_layout_gives_the_same(rows: int, grid: int, seed: int) -> None:
     strided = mask.permute(0, 3, 1, 2)
     expected = strided.double().unflatten(3, (grid, rows)).unflatten(2, (grid, rows)).mean((3, 5))
     torch.testing.assert_close(grid_coverage(strided, grid).double(), expected, rtol=2e-7, atol=0)
+
+
+def test_coverage_stays_as_it_is_on_a_grid_of_any_size() -> None:
+    for grid in (8, 10):
+        coverage = torch.rand(2, 3, grid, grid)
+        assert torch.equal(grid_coverage(coverage, grid), coverage)

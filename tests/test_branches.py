@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from objabn.models.branches import Attention, AttentionBranch
+from objabn.models.build import create_model
 
 
 def branch(**settings: object) -> AttentionBranch:
@@ -92,3 +93,11 @@ def test_gradients_reach_every_parameter() -> None:
     attention = net(torch.randn(2, 4, 3, 5, 5))
     (attention.maps.square().sum() + attention.logits.square().sum()).backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in net.parameters())
+
+
+def test_the_gain_is_the_deviation_before_the_sigmoid() -> None:
+    for gain in (1.0, 8.0):
+        net = create_model("x3d_nano", classes=3, heads=3, clip_frames=4, clip_size=64, map_gain=gain).train()
+        maps = net(torch.randint(0, 256, (4, 3, 4, 64, 64), dtype=torch.uint8)).maps
+        deviation = torch.logit(maps.double(), eps=1e-12).transpose(0, 1).flatten(1).std(1)
+        torch.testing.assert_close(deviation, torch.full_like(deviation, gain), rtol=0.05, atol=0)

@@ -55,6 +55,13 @@ def test_only_weights_decay() -> None:
     assert [group["weight_decay"] for group in (decayed, norms_and_biases, centers)] == [0.1, 0.0, 0.0]
 
 
+def test_prototypes_may_have_a_rate_of_their_own() -> None:
+    net, prototypes = small_net()
+    *others, centers = parameter_groups(net, prototypes, OptimConfig(prototype_factor=100.0, branch_factor=2.0))
+    assert centers["factor"] == 100.0
+    assert 100.0 not in [group["factor"] for group in others]
+
+
 def test_no_prototypes_no_group_and_frozen_weights_stay_out() -> None:
     net, _ = small_net()
     net[2].weight.requires_grad_(False)

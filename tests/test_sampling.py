@@ -1,5 +1,7 @@
 """Plans of whole epochs: clips, crops and flips worked out by hand, and as properties over any index."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from toys import toy_index
 
 from objabn.config import DataConfig
-from objabn.data.sampling import TIE_SHIFT_PIXELS, evaluation_plan, padded, source_roi, training_plan
+from objabn.data.sampling import TIE_SHIFT_PIXELS, evaluation_plan, few_of_each_class, padded, source_roi, training_plan
 
 
 def test_the_plan_of_a_seed_never_changes() -> None:
@@ -179,3 +181,25 @@ def test_every_view_is_planned_once_and_crops_reach_from_edge_to_edge(
     resized_pixel = min(size_YX) / 64
     assert crops < 3 or np.ptp(np.diff(first)) <= 1.1 * resized_pixel
     assert first + last[::-1] == pytest.approx(np.full(crops, size_YX[long]), abs=2.1 * resized_pixel), "alike on both sides"
+
+
+LABEL, GROUP = np.repeat(np.arange(3), 8), np.repeat(np.arange(12), 2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(shots=st.integers(1, 9), seed=st.integers(0, 50), count=st.integers(1, 24))
+def test_few_of_each_class(shots: int, seed: int, count: int) -> None:
+    index, rows = SimpleNamespace(label=LABEL, group=GROUP), np.arange(count)
+    chosen = few_of_each_class(index, rows, shots, seed=seed)
+    assert np.array_equal(chosen, np.unique(chosen)), "in the order of the index, each once"
+    assert set(chosen) <= set(rows)
+    for label in np.unique(LABEL[rows]):
+        there, own = np.flatnonzero(LABEL[rows] == label), chosen[LABEL[chosen] == label]
+        assert len(own) == min(shots, len(there))
+        assert len(set(GROUP[own])) == min(len(own), len(set(GROUP[there]))), "no two of a group while there are others"
+    assert np.array_equal(chosen, few_of_each_class(index, rows, shots, seed=seed))
+
+
+def test_other_seeds_choose_others() -> None:
+    index = SimpleNamespace(label=LABEL, group=GROUP)
+    assert len({tuple(few_of_each_class(index, np.arange(24), 2, seed=seed)) for seed in range(5)}) == 5

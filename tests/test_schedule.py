@@ -144,3 +144,24 @@ def test_seed_changes_the_order() -> None:
     other = replace(config, run=replace(config.run, seed=1))
     first = [Schedule(dataset_of(40), c, subset="train").clips_of(0).video for c in (config, other)]
     assert not np.array_equal(*first)
+
+
+def test_epochs_that_are_to_come_again_do_and_others_never() -> None:
+    dataset, config = dataset_of(8), config_of(2)
+    again = replace(config, data=DataConfig(repeat_epochs=3))
+    plain, repeating = Schedule(dataset, config, subset="train"), Schedule(dataset, again, subset="train")
+    for step in range(0, 7 * plain.steps_per_epoch, 3):
+        for ours, first in zip(repeating.clips_of(step), plain.clips_of(step % (3 * plain.steps_per_epoch)), strict=True):
+            assert np.array_equal(ours, first)
+    assert not np.array_equal(plain.plan_epoch(0).roi, plain.plan_epoch(3).roi)
+
+
+def test_clips_of_ones_own_are_read_once_in_their_order() -> None:
+    dataset, config = dataset_of(8), config_of(4)
+    clips = Schedule(dataset, config, subset="train").plan_epoch(1).take(slice(0, 6))
+    schedule = Schedule(dataset, replace(config, data=DataConfig(views=(2, 3))), subset="train", clips=clips)
+    assert (schedule.is_training, schedule.steps_per_epoch) == (False, 2)
+    read = [schedule.clips_of(step) for step in range(2)]
+    for name in ("video", "frames", "roi"):
+        assert np.array_equal(np.concatenate([getattr(plan, name) for plan in read])[:6], getattr(clips, name))
+    assert read[1].present.tolist() == [True, True, False, False]

@@ -27,7 +27,12 @@ def make_batch(clip_BTYXC: Tensor, mask_BTYX: Tensor, valid_BT: Tensor, plan: Cl
 
 
 def grid_coverage(mask_BTYX: Tensor, grid_size: int) -> Tensor:
-    """Return (B, T, y, x) float32: the covered part of each cell of a square attention grid, from a uint8 mask of 0 and 1."""
+    """Return (B, T, y, x) float32: the covered part of each cell of a square attention grid, from a uint8 mask of 0 and 1.
+
+    What is coverage already, as it is kept beside features, stays as it is.
+    """
+    if mask_BTYX.is_floating_point():
+        return mask_BTYX
     height, width = mask_BTYX.shape[-2:]
     rows, columns = height // grid_size, width // grid_size
     if height % grid_size or width % grid_size or width % 8 or rows > 255:

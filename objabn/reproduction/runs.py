@@ -1,6 +1,5 @@
 """What the finished trainings of a row came to: numbers of each video, seed by seed and as their mean, and curves over epochs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +85,6 @@ def measured(record: dict[str, Any]) -> dict[str, float]:
         if found:
             return found
     return {}
-
-
-def read_state(run_folder: Path) -> dict[str, Any]:
-    """Return where the training of a finished run ended."""
-    progress: dict[str, Any] = json.loads((run_folder / "last" / "state.json").read_text())["progress"]
-    return progress
 
 
 def row_named(rows: Sequence[RowRuns], name: str) -> RowRuns | None:
