@@ -52,6 +52,7 @@ def reproduce(
     loader: Annotated[Loader | None, typer.Option(help="reader needs no DALI.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of runs and pages; otherwise runs/reproduction-DATASET-BUDGET.")] = None,
     settings: SettingsOption = None,
+    training: Annotated[bool, typer.Option("--train/--no-train", help="--no-train: pages of what is finished so far.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and touch nothing.")] = False,
     data: DataOption = Path("data"),
 ) -> None:
@@ -77,7 +78,7 @@ def reproduce(
             print(f"{job.folder}: {job.row.what}, {job.config.optim.epochs} epochs")
         return
     make_data(dataset.value, data, videos, annotations, segmenter, device or "auto")
-    train_jobs(jobs, data)
+    train_jobs(jobs, data, training=training)
     write_pages(folder, dataset.value, name, jobs, data, command=command_text())
 
 
@@ -104,18 +105,22 @@ def make_data(dataset: str, data: Path, videos: Path | None, annotations: Path |
         masks(dataset, segmenter=segmenter, device=device, data=data)
 
 
-def train_jobs(jobs: list[Job], data: Path) -> None:
-    """Train and measure this process's share of the rows, those that are finished excepted."""
+def train_jobs(jobs: list[Job], data: Path, *, training: bool) -> None:
+    """Train, if asked to, and measure this process's share of the rows, as far as that is not done."""
     from cli.processes import alone
     from cli.reproducing import is_measured, measure_run, own_gpu, train_run
+    from objabn.training.run_folder import is_finished
 
     with alone() as ranks:
         own = jobs[ranks.rank :: ranks.world]
         for number, job in enumerate(own, 1):
             print(f"{number}/{len(own)}: {job.row.name}, seed {job.seed} ({job.row.what})")
             given = own_gpu(job.config, ranks)
-            if not is_measured(job.folder, given, job.row.methods, data):
+            if is_measured(job.folder, given, job.row.methods, data):
+                continue
+            if training:
                 train_run(job.folder, given, data)
+            if is_finished(job.folder, given):
                 measure_run(job.folder, given, job.row.methods, data)
 
 

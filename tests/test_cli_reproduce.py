@@ -108,6 +108,8 @@ def test_processes_of_torchrun_share_the_rows(monkeypatch: pytest.MonkeyPatch) -
     reproduce("--rows", "abn")  # packs, too, which is for one process
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
+    said = reproduce("--rows", "abn,mask,mha", "--no-train")
+    assert "(2 runs are missing)" in said
     said = reproduce("--rows", "abn,mask,mha")
     assert "1/1: mask, seed 0" in said
     assert "(1 runs are missing)" in said, "mha is rank 0's"

@@ -67,7 +67,7 @@ def test_datasets_are_looked_for_where_the_environment_says(place: Path) -> None
 @pytest.mark.parametrize(
     ("word", "offered"),
     [
-        ("loss.mask", ["loss.mask=", "loss.mask_target="]),
+        ("loss.mask", ["loss.mask=", "loss.mask_target=", "loss.mask_warmup_epochs="]),
         ("loss.mask_t", ["loss.mask_target=hard", "loss.mask_target=soft"]),
         ("loss.mask_target=s", ["loss.mask_target=soft"]),
         ("optim.lr", ["optim.lr=0.0001"]),

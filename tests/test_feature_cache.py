@@ -298,17 +298,3 @@ def test_a_class_token_is_left_out_where_the_tail_does_without() -> None:
         assert torch.equal(BehindStem(net)(kept.clip).logits, net(batch.clip).logits)
     with pytest.raises(ValueError, match="keeps one tensor of a clip, and the tail of mvit_b needs others too; set off"):
         next(stem_features(create_model("mvit_b", classes=CLASSES, system="abn", **clip), [batch], precision))
-
-
-def test_random_clips_that_come_again_are_learnt_from_as_without_the_cache(dataset: PackedDataset) -> None:
-    plain = override(config_of("off"), "data.sampling=stride", "data.augment=true", "data.repeat_epochs=2", "data.short_side=32,40")
-    plain = override(plain, "data.colour_jitter=0.3", "data.stride_frames=2")
-    config = override(plain, "run.cache_features=float32")
-    net, reference = network(config), network(plain)
-    counted = Counted(dataset, config)
-    ours = losses_of(config, cached_loader(net, dataset, config, counted), net)
-    assert ours == losses_of(plain, reader(dataset, plain), reference)
-    assert len(counted.rows) == 2 * len(VIDEOS)
-    more = Counted(dataset, override(config, "data.repeat_epochs=3"))
-    cached_loader(net, dataset, more.config, more)
-    assert len(more.rows) == len(VIDEOS), "the clips of two epochs are there"

@@ -154,6 +154,8 @@ def test_copies_evaluation_and_half_precision() -> None:
     with torch.no_grad():
         assert copied.eval()(clip).equal(stock.eval()(clip))
     stock.train(), net.train()
+    # Some CPUs give what they convolve in bfloat16 another layout, and dropout draws in the order of memory.
+    stock[2] = net[2] = nn.Identity()
     with torch.autocast("cpu", torch.bfloat16):
         found, expected = gradients_of(net, clip), gradients_of(stock, clip)
     assert_close(found, expected, tolerance=0.05)
