@@ -88,6 +88,14 @@ CLAIMS = (
     ),
 )
 
+OURS = "our recipe gives up nothing of plain ABN's answers, and nothing of the maps of three heads"
+CLAIMS += (
+    Claim(f"{OURS}: accuracy", Place("best", ANSWER_ROW, "top1"), Place("abn", ANSWER_ROW, "top1"), "not surely below"),
+    Claim(f"{OURS}: NLL", Place("abn", ANSWER_ROW, "nll"), Place("best", ANSWER_ROW, "nll"), "not surely below"),
+    Claim(f"{OURS}: entropy", Place("best", "M_o", "entropy"), Place("mha", "M_o", "entropy"), "at most"),
+    Claim(f"{OURS}: overlap", Place("mha", "M_o", "mask_iou"), Place("best", "M_o", "mask_iou"), "at most"),
+)
+
 
 class Shift(NamedTuple):
     """What changing one thing of a row does to a number."""
@@ -124,9 +132,10 @@ def verdicts(dataset: str, rows: Sequence[RowRuns], checkpoint: str, *, resample
 
 
 def paired(first: RowRuns, place: Place, second: RowRuns, other: Place, checkpoint: str, *, resamples: int, seed: int) -> Interval:
-    """Return a number less another, with the interval of the mean difference over videos, each the mean of its seeds."""
-    left = first.values(checkpoint).values[place.map][place.quantity]
-    right = second.values(checkpoint).values[other.map][other.quantity]
+    """Return a number less another, with the interval of the mean difference over videos, each the mean of the seeds that both have."""
+    shared = {run.seed for run in first.seeds} & {run.seed for run in second.seeds}
+    left = first.of(shared).values(checkpoint).values[place.map][place.quantity]
+    right = second.of(shared).values(checkpoint).values[other.map][other.quantity]
     (interval,) = bootstrap_intervals((left - right)[:, None] * SCALE.get(place.quantity, 1.0), resamples=resamples, seed=seed)
     return interval
 

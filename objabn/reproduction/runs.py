@@ -45,6 +45,10 @@ class RowRuns:
         """What every seed has, the chosen epoch first."""
         return tuple(name for name in ("best", "last") if all(name in run.checkpoints for run in self.seeds))
 
+    def of(self, seeds: set[int]) -> "RowRuns":
+        """Return the trainings of these seeds alone, or all where there is none of them."""
+        return RowRuns(row=self.row, seeds=tuple(run for run in self.seeds if run.seed in seeds) or self.seeds)
+
     def of_seeds(self, checkpoint: str, row: str, quantity: str) -> list[float]:
         """Return the mean over videos of each seed, in the unit that is shown; nothing where one of them has none."""
         columns = [run.checkpoints[checkpoint].get(row, {}).get(quantity) for run in self.seeds]
