@@ -36,7 +36,7 @@ class Claim(NamedTuple):
         return is_sure if self.kind == "surely below" else not is_sure
 
 
-CLAIMS = (
+CLAIMS: tuple[Claim, ...] = (
     Claim(
         "the mask loss makes maps sharper by a bit and more (section 4.3)",
         Place("mask", "M_o", "entropy"),
