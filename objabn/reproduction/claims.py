@@ -141,15 +141,13 @@ def paired(first: RowRuns, place: Place, second: RowRuns, other: Place, checkpoi
 
 
 def shifts_of(claim: Claim, rows: Sequence[RowRuns], checkpoint: str, *, resamples: int, seed: int) -> list[Shift]:
-    """Return the changes to either row of a claim that surely move its number, largest first."""
-    found = []
-    for place in (claim.first, claim.second):
-        for changed in (row for row in rows if row.row.base == place.row):
-            base = row_named(rows, place.row)
-            if base is not None and place.map in changed.values(checkpoint).values:
-                difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
-                if difference.leaves_out_zero:
-                    found.append(Shift(changed.row.name, place.row, difference))
+    """Return the changes to the first row of a claim that surely move its number, largest first."""
+    place, base, found = claim.first, row_named(rows, claim.first.row), []
+    for changed in (row for row in rows if row.row.base == place.row):
+        if base is not None and place.map in changed.values(checkpoint).values:
+            difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
+            if difference.leaves_out_zero:
+                found.append(Shift(changed.row.name, place.row, difference))
     return sorted(found, key=lambda shift: -abs(shift.difference.value))
 
 
