@@ -62,6 +62,14 @@ def test_prototypes_may_have_a_rate_of_their_own() -> None:
     assert 100.0 not in [group["factor"] for group in others]
 
 
+def test_the_gain_of_the_maps_may_have_a_rate_of_its_own() -> None:
+    net = nano(toy_config())
+    groups = parameter_groups(net, nn.Module(), OptimConfig(map_gain_factor=50.0, branch_factor=2.0))
+    (gain,) = [group for group in groups if group["factor"] == 100.0]
+    assert [id(parameter) for parameter in gain["params"]] == [id(net.branch.map_norm.weight)]
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
+
+
 def test_no_prototypes_no_group_and_frozen_weights_stay_out() -> None:
     net, _ = small_net()
     net[2].weight.requires_grad_(False)

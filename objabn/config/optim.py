@@ -46,6 +46,8 @@ class OptimConfig:
     """Learning rate of the backbone (stem and tail without the classifier) as a multiple of `lr`; 0 leaves its weights as they are."""
     branch_factor: float = 1.0
     """Learning rate of the attention branch and the gate as a multiple of `lr`."""
+    map_gain_factor: float = 1.0
+    """Multiplies that of the weight of the batch norm before the maps' sigmoid, their gain, which `model.map_gain` starts."""
     prototype_factor: float = 1.0
     """Learning rate of the PC loss's prototypes as a multiple of `lr`, as if they had an optimiser of their own."""
     freeze: tuple[str, ...] = ()
@@ -66,7 +68,8 @@ class OptimConfig:
         check("optim.batch", self.batch, self.batch >= 1, "at least 1")
         check("optim.base_batch", self.base_batch, self.base_batch >= 1, "at least 1")
         check_not_negative("optim", self, "weight_decay", "clip_norm", "warmup_epochs", "step_factor")
-        check_not_negative("optim", self, "backbone_factor", "branch_factor", "prototype_factor", "patience_epochs", "plateau_epochs")
+        check_not_negative("optim", self, "backbone_factor", "branch_factor", "map_gain_factor", "prototype_factor")
+        check_not_negative("optim", self, "patience_epochs", "plateau_epochs")
         check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
         has_momentum = self.name == "sgd" and self.momentum > 0
         check("optim.nesterov", self.nesterov, has_momentum or not self.nesterov, "false without name=sgd and momentum above 0")

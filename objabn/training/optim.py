@@ -12,6 +12,7 @@ from objabn.config import OptimConfig
 from objabn.models.network import AttentionNetwork
 from objabn.training.parts import part_of
 
+MAP_GAIN = "branch.map_norm.weight"
 PLATEAU_THRESHOLD = 1e-4
 """Part of the lowest NLL by which another one must be lower."""
 
@@ -37,7 +38,8 @@ def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimC
     alike: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for path, parameter in net.named_parameters():
         if parameter.requires_grad:
-            alike.setdefault((rate_factor(config, part_of(net, path)), parameter.ndim > 1), []).append(parameter)
+            gain = config.map_gain_factor if path == MAP_GAIN else 1.0
+            alike.setdefault((gain * rate_factor(config, part_of(net, path)), parameter.ndim > 1), []).append(parameter)
     groups = [
         {"params": alike[factor, decays], "weight_decay": config.weight_decay * decays, "factor": factor}
         for factor, decays in sorted(alike, reverse=True)
