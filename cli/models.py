@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from objabn.models.summary import ModelSummary
 
-SYSTEMS = (("abn", 1), ("object_abn", 1), ("object_abn", 3), ("st_abn", 1), ("saliency_lstm", 1), ("gated", 1))
+SYSTEMS = (("abn", 1), ("object_abn", 1), ("object_abn", 3), ("st_abn", 1), ("saliency_lstm", 1), ("gated", 1), ("plain", 1))
 """Each with a number of maps."""
 
 

@@ -40,6 +40,11 @@ def view(
     place = resolve_device(device)
     holder = reserve_port(port)
     net, data = open_run(run, checkpoint)
+    if not net.map_names:
+        raise ValueError(
+            f"{run} is of system {net.config.system} and draws no maps to paint on; `objabn explain {run} VIDEO --method gradcam` "
+            "shows what it goes by."
+        )
     from objabn.viewing.page import Viewer
 
     def on_ready(address: str) -> None:

@@ -173,6 +173,8 @@ GATED = Part(
     },
 )
 
+PLAIN = Part("a backbone alone has one loss", {"loss.branch": 0.0, "loss.mask": 0.0, "loss.pc": 0.0})
+
 LITERAL = Part(
     "Object-ABN section 3.3 and 4.2, read literally",
     {"model.merge_init": "random", "model.attention_init": "random", "loss.empty_mask": "zeros"},

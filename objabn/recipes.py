@@ -27,6 +27,7 @@ SYSTEMS: dict[str, tuple[Part, ...]] = {
     "st_abn": (parts.ST_ABN, parts.ST_ABN_COLOURS),
     "saliency_lstm": (parts.SALIENCY_LSTM, parts.SALIENCY_LSTM_VAL),
     "gated": (parts.GATED,),
+    "plain": (parts.PLAIN,),
 }
 
 DEMO_SYSTEMS: dict[str, tuple[Part, ...]] = {

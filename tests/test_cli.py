@@ -126,7 +126,7 @@ def test_a_dry_run_shows_all_settings_and_touches_nothing(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("system", ["object_abn", "abn", "st_abn", "saliency_lstm", "gated"])
+@pytest.mark.parametrize("system", ["object_abn", "abn", "st_abn", "saliency_lstm", "gated", "plain"])
 def test_what_a_dry_run_shows_can_be_given_again(system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown = run("train", "ssv2", "--system", system, "--dry-run")

@@ -23,6 +23,7 @@ CASES = {
     "st_abn": ([], ["M_s"]),
     "saliency_lstm": (TAIL_OF_ITS_OWN, ["M"]),
     "gated": ([], ["M_1", "M_2", "M_3", "M_4"]),
+    "plain": ([], []),
 }
 """What each system is asked for beside its name, and the maps that it then draws."""
 
@@ -66,13 +67,13 @@ def test_a_system_goes_all_the_way(system: str, packed: Path) -> None:
     run(*train, "--out", "run")
     written = Path("run/evaluation.json").read_text()
     found = json.loads(written)
-    assert (found["videos"], list(found["entropy"]), list(found["mask_iou"])) == (4, maps, maps)
+    assert (found["videos"], list(found.get("entropy", {})), list(found.get("mask_iou", {}))) == (4, maps, maps)
     Path("run/evaluation.json").unlink()
     said = run("evaluate", "run")
     assert all(f"│ {name} " in said for name in maps)
     assert Path("run/evaluation.json").read_text() == written
 
-    for method in ("attention", "3dcam"):
+    for method in ("attention", "3dcam") if maps else ("3dcam",):
         run("explain", "run", str(packed / "my videos/rising/clip 0.mp4"), "--method", method, "--out", method)
         assert all(Path(method, f"clip 0.{ending}").stat().st_size > 1000 for ending in ("png", "mp4"))
 
@@ -88,7 +89,7 @@ def test_a_system_goes_all_the_way(system: str, packed: Path) -> None:
     said = run("train", "mine", "--system", system, *without(READER, "--weights"), *words, "--finetune", "run", "--out", "finer")
     assert "tensors from run" in said
     assert "begin afresh" not in said, "the classes are the same"
-    assert list(json.loads(Path("finer/evaluation.json").read_text())["entropy"]) == maps
+    assert list(json.loads(Path("finer/evaluation.json").read_text()).get("entropy", {})) == maps
 
 
 def without(words: list[str], option: str) -> list[str]:

@@ -15,7 +15,7 @@ from objabn.models.network import AttentionNetwork
 from objabn.models.systems import SYSTEMS
 
 OPTIONS: dict[str, dict[str, Any]] = {"gradcam": {}, "gradcam++": {}, "layercam": {}, "scorecam": {"channels": 3}}
-POOLED = ("abn", "object_abn", "st_abn")
+POOLED = ("abn", "object_abn", "st_abn", "plain")
 """Systems whose answer is one linear layer behind a pool, where nothing gates the last stage."""
 
 

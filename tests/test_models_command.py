@@ -116,7 +116,7 @@ def test_the_command_shows_and_writes_the_same_numbers(tmp_path: Path, monkeypat
     assert all((row["clip_frames"], row["clip_size"]) == (4, 64) for row in (nano, *rows))
     assert [row["map_names"] for row in rows[:5]] == [["M_u"], ["M_o"], ["M_u", "M_o", "M_b"], ["M_s"], ["M"]]
     grids = {(row["system"], *row["grid"]) for row in rows}
-    assert grids == {("abn", 4, 4), ("object_abn", 4, 4), ("st_abn", 4, 4), ("saliency_lstm", 2, 2), ("gated", 16, 16)}
+    assert grids == {("abn", 4, 4), ("object_abn", 4, 4), ("st_abn", 4, 4), ("saliency_lstm", 2, 2), ("gated", 16, 16), ("plain", 4, 4)}
     assert f"{nano['multiply_adds'] / 1e9:.2f}" in next(line for line in shown.splitlines() if "x3d_nano │" in line)
     three = rows[2]
     added = f"{three['parameters'] / 1e6:.2f} (+{(three['parameters'] - nano['parameters']) / 1e6:.2f})"

@@ -29,8 +29,8 @@ class RunValues:
 
     @property
     def reference_map(self) -> str:
-        """The map that others are compared with: M_o where there is one."""
-        return "M_o" if "M_o" in self.map_names else self.map_names[0]
+        """The map that others are compared with: M_o where there is one, and no name where there is no map."""
+        return "M_o" if "M_o" in self.map_names else next(iter(self.map_names), "")
 
     @property
     def maps(self) -> list[str]:

@@ -84,7 +84,8 @@ class RunMeasurer:
                 except ValueError as error:
                     self.refusals[method] = str(error)
                     return
-            self.add_views(views, clips, drawn)
+            if drawn.names:
+                self.add_views(views, clips, drawn)
         self.put(self.tables[method], views, scores)
 
     def add_views(self, views: ViewValues, clips: Batch, drawn: Drawn) -> None:

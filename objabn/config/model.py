@@ -24,8 +24,8 @@ class ModelConfig:
 
     backbone: str = "x3d_m"
     """Name of the network that is cut in two; a wrong one is answered with all names."""
-    system: Literal["abn", "object_abn", "st_abn", "saliency_lstm", "gated"] = "object_abn"
-    """Which published attention system sits in the backbone."""
+    system: Literal["abn", "object_abn", "st_abn", "saliency_lstm", "gated", "plain"] = "object_abn"
+    """Which published attention system sits in the backbone, or `plain`: none."""
     heads: int = 1
     """Attention maps: 1 is M_o; 3 is M_u, M_o, M_b; further ones are free."""
     weights: str = "kinetics400"

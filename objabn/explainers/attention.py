@@ -12,8 +12,9 @@ from objabn.training.precision import as_float32
 def attention(subject: Subject, clip_BCTYX: Tensor, classes_B: Tensor | None = None) -> Explanation:
     """Return the network's own maps at the resolution of the clip: the same for every class, and not stretched."""
     net = subject.net
-    if not isinstance(net, AttentionNetwork):
-        raise ValueError(f"{type(net).__name__} draws no maps of its own; take gradcam or another method for any network.")
+    if not isinstance(net, AttentionNetwork) or not net.map_names:
+        name = f"System {net.config.system}" if isinstance(net, AttentionNetwork) else type(net).__name__
+        raise ValueError(f"{name} draws no maps of its own; take gradcam or another method for any network.")
     with torch.inference_mode(), evaluating(net):
         output = as_float32(net(clip_BCTYX))
     maps_BNTYX = enlarge(output.maps, size_TYX=tuple(clip_BCTYX.shape[2:]))

@@ -33,6 +33,8 @@ def class_map(map_Btyx: Tensor, clip_BCTYX: Tensor, *, name: str, logits_BK: Ten
 
 def enlarge(maps_BNTYX: Tensor, *, size_TYX: tuple[int, ...]) -> Tensor:
     """Enlarge maps bilinearly to frames of a size; maps with fewer frames than the clip are interpolated in time too."""
+    if not maps_BNTYX.shape[1]:
+        return maps_BNTYX.new_empty(*maps_BNTYX.shape[:2], *size_TYX)
     return functional.interpolate(maps_BNTYX, size_TYX, mode="trilinear", align_corners=False)
 
 

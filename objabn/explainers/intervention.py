@@ -31,7 +31,7 @@ class Intervention:
     """
 
     def __init__(self, net: nn.Module, clip: Tensor) -> None:
-        if not isinstance(net, BranchNetwork | GatedNetwork):
+        if not isinstance(net, BranchNetwork | GatedNetwork) or not net.map_names:
             raise ValueError(f"{type(net).__name__} draws no maps that gate its features, so none can be put in their place.")
         self.net: AttentionNetwork = net
         self.perceive: Callable[[Sequence[Tensor]], Output]

@@ -45,15 +45,24 @@ def introduction(net: AttentionNetwork) -> str:
     """Say what the network is, and name its maps and classes."""
     config = net.config
     lines = [
-        f"# {config.backbone} with {config.system}, {number(net.map_names, 'map')}",
+        f"# {config.backbone} " + (f"with {config.system}, {number(net.map_names, 'map')}" if net.map_names else "without attention"),
         f"A network of objabn {objabn.__version__} with {count_parameters(net):,} parameters. It tells {net.classes} actions in videos "
-        f"apart and shows where it looks: for each frame of a clip {number(net.map_names, 'attention map')} ({', '.join(net.map_names)}) "
-        f"of {net.grid_size} x {net.grid_size} cells in [0, 1], which also decide what the rest of the network sees.",
+        f"apart{sight(net)}.",
     ]
     if net.class_names is not None:
         names = "config.json lists them" if net.classes > CLASSES_SHOWN else ", ".join(map(plain, net.class_names))
         lines.append(f"Classes: {names}.")
     return "\n\n".join(lines)
+
+
+def sight(net: AttentionNetwork) -> str:
+    """Say which maps it draws, if it does."""
+    if not net.map_names:
+        return ""
+    return (
+        f" and shows where it looks: for each frame of a clip {number(net.map_names, 'attention map')} ({', '.join(net.map_names)}) "
+        f"of {net.grid_size} x {net.grid_size} cells in [0, 1], which also decide what the rest of the network sees"
+    )
 
 
 def usage(net: AttentionNetwork) -> str:
@@ -88,6 +97,8 @@ def training(net: AttentionNetwork, run: RunFacts) -> str:
 
 def map_aims(net: AttentionNetwork, config: Config) -> str:
     """Say which maps were pulled where."""
+    if not net.map_names:
+        return "It draws no map."
     if config.model.system != "object_abn" or config.loss.mask == 0:
         return "No map was pulled to anything."
     aims = {"M_o": "to the objects' masks"} | ({"M_b": "to what is no object"} if config.loss.background > 0 else {})
@@ -124,10 +135,12 @@ def evaluation(values: dict[str, Any]) -> str:
     rows = [(name, f"{values[key]:.2f} %") for name, key in scores.items() if key in values]
     rows.append(("mean of -ln of the true class's probability", f"{values['nll']:.4f}"))
     columns = ("entropy", "mask_iou", "pointing")
-    maps = [(name, *(f"{values[key][name]:.3f}" if name in values.get(key, {}) else "" for key in columns)) for name in values["entropy"]]
+    names = values.get("entropy", {})
+    maps = [(name, *(f"{values[key][name]:.3f}" if name in values.get(key, {}) else "" for key in columns)) for name in names]
     grid = " x ".join(map(str, values["grid"]))
     titles = ("map", f"entropy (bits, on {grid} cells; lower is sharper)", "overlap (IoU) with the masks", "points at an object (share)")
-    return "\n\n".join(["## Evaluation", told, table(("measure", "value"), rows), table(titles, maps)])
+    tables = [table(("measure", "value"), rows), *([table(titles, maps)] if maps else [])]
+    return "\n\n".join(["## Evaluation", told, *tables])
 
 
 def limits(net: AttentionNetwork, run: RunFacts | None) -> str:

@@ -35,7 +35,8 @@ class Exported(nn.Module):
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
         """Answer clips (B, 3, T, Y, X)."""
         output: Output = self.net(clip)
-        return {name: value for name, value in output._asdict().items() if value is not None and name != "features"}
+        told = {name: value for name, value in output._asdict().items() if value is not None and name != "features"}
+        return {name: value for name, value in told.items() if value.shape[1]}  # a plain network has no maps
 
 
 def build_graph(net: AttentionNetwork, file_format: str, description: dict[str, Any]) -> tuple[bytes, dict[str, float]]:

@@ -46,6 +46,8 @@ class Localiser:
         for name in maps:
             if name not in (*net.map_names, *EXPLAINERS):
                 raise ValueError(f"There is no map {name!r}; choose of {', '.join((*net.map_names, *EXPLAINERS))}.")
+        if not (maps or net.map_names):
+            raise ValueError(f"System {net.config.system} draws no maps of its own; choose of {', '.join(EXPLAINERS)}.")
         self.scores = {name: MapScores() for name in maps or net.map_names}
         self.counts = TruthCounts()
         rows = self.index.rows(subset, fold=config.data.fold, val_fraction=config.data.val_fraction)

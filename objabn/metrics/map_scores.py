@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from objabn.metrics.entropy import attention_entropy
@@ -35,13 +34,12 @@ class MapScores:
                 f"The maps are {tuple(maps_BNTYX.shape[2:])} frames, rows and columns, the masks {tuple(coverage_B1TYX.shape[2:])}; "
                 "build the loader with the data and model settings of the network."
             )
-        iou_BN = [
-            mask_iou(maps_BNTYX[:, place], coverage_B1TYX[:, 0], valid_B1T[:, 0], complement=name == "M_b")
-            for place, name in enumerate(self.names)
-        ]
+        iou_BN = maps_BNTYX.new_empty(maps_BNTYX.shape[:2])
+        for place, name in enumerate(self.names):
+            iou_BN[:, place] = mask_iou(maps_BNTYX[:, place], coverage_B1TYX[:, 0], valid_B1T[:, 0], complement=name == "M_b")
         measured = {
             "entropy": attention_entropy(maps_BNTYX).mean(-1),
-            "mask_iou": torch.stack(iou_BN, 1),
+            "mask_iou": iou_BN,
             "pointing": pointing(maps_BNTYX, coverage_B1TYX.expand_as(maps_BNTYX), valid_B1T.expand(maps_BNTYX.shape[:3])),
         }
         self.flat += flat_frames(maps_BNTYX).sum((0, 2)).cpu().numpy()

@@ -18,7 +18,7 @@ def create_model(
     backbone: str,
     *,
     classes: int,
-    system: Literal["abn", "object_abn", "st_abn", "saliency_lstm", "gated"] = "object_abn",
+    system: Literal["abn", "object_abn", "st_abn", "saliency_lstm", "gated", "plain"] = "object_abn",
     heads: int = 1,
     weights: str | None = None,
     clip_frames: int = 16,

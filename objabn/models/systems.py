@@ -12,6 +12,7 @@ from objabn.models.branches import AttentionBranch
 from objabn.models.gated_network import GatedNetwork
 from objabn.models.gating import MergingGate, SingleGate
 from objabn.models.network import AttentionNetwork
+from objabn.models.plain import NoBranch, OpenGate
 from objabn.models.saliency import SaliencyNetwork
 from objabn.models.spatio_temporal import SpatioTemporalBranch, SpatioTemporalGate
 
@@ -77,10 +78,17 @@ def saliency_network(backbone: Backbone, config: ModelConfig, sizes: Sizes) -> A
     return SaliencyNetwork(backbone, config, **sizes._asdict())
 
 
+def plain_network(backbone: Backbone, config: ModelConfig, sizes: Sizes) -> AttentionNetwork:
+    """Build the backbone without attention."""
+    sides = [OpenGate() for _ in backbone.side_channels]
+    return BranchNetwork(backbone, NoBranch(), OpenGate(), side_gates=sides, config=config, map_names=(), **sizes._asdict())
+
+
 SYSTEMS: dict[str, Callable[[Backbone, ModelConfig, Sizes], AttentionNetwork]] = {
     "abn": attention_branch_network,
     "object_abn": attention_branch_network,
     "st_abn": spatio_temporal_network,
     "gated": gated_network,
     "saliency_lstm": saliency_network,
+    "plain": plain_network,
 }

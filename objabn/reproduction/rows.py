@@ -104,10 +104,9 @@ OTHERS = {
             small=("model.cut=2", "loss.branch=0", "loss.mask=0", "loss.pc=0", *WITHOUT_CACHE),
         ),
         Row(
-            name="explainers",
-            what="explainers asked afterwards, of plain ABN",
-            system="abn",
-            settings=("loss.pc=0",),
+            name="plain",
+            what="the backbone without attention, and explainers asked afterwards",
+            system="plain",
             methods=("gradcam", "gradcam++", "saliency_tubes"),
         ),
     )
@@ -177,7 +176,7 @@ def find_row(name: str) -> Row:
 def row_config(dataset: str, budget: str, row: Row, *, seed: int, settings: tuple[str, ...] = ()) -> Config:
     """Return the complete settings of one training; `settings` are those of the command line, which hold over all."""
     chosen = BUDGETS[budget]
-    is_own = budget == "paper" or row.system in ("abn", "object_abn")
+    is_own = budget == "paper" or row.system in ("abn", "object_abn", "plain")
     begun = recipe(dataset, chosen.style, heads=row.heads, system=row.system if is_own else "object_abn")
     if row.style is not None:
         begun = with_style(begun, row.style)

@@ -46,6 +46,7 @@ def row_values(dataset: str, row: RowRuns, checkpoint: str, found: Sequence[Verd
         "row": row.row.name,
         "what": row.row.what,
         "settings": list(row.row.settings),
+        "maps": list(row.seeds[0].map_names),
         "seeds": len(row.seeds),
         **numbers(dataset, row, checkpoint, seed=seed),
         "hours": round(sum(run.seconds for run in row.seeds) / 3600, 3),

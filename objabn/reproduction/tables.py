@@ -97,6 +97,6 @@ def interval(both: Sequence[float] | None, form: str) -> str:
 
 
 def map_names(rows: Sequence[Values]) -> list[str]:
-    """Return the names of all maps, the paper's first."""
-    own = {name for row in rows for name in row["entropy"]}
+    """Return the names of all maps of the networks' own, the paper's first."""
+    own = {name for row in rows for name in row["maps"]}
     return [name for name in MAP_ORDER if name in own] + sorted(own - set(MAP_ORDER))
