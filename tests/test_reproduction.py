@@ -217,3 +217,34 @@ def test_a_row_without_curves_has_no_chart() -> None:
         ),
     )
     assert "<svg" not in html_page(summarize("ucf101", "small", [plain], facts=FACTS))
+
+
+def test_a_changed_row_stands_beside_the_row_it_changes_over_the_seeds_of_both() -> None:
+    summary = summarize("ucf101", "small", [MASK, GAIN], facts=FACTS)
+    mask, gain = summary["rows"]
+    assert mask["change"] is None
+    # Seed 0 alone has both: 2.0 less 2.8, of each video; the noise beside 2.0 has a mean of -0.002.
+    assert gain["change"]["base"] == "mask"
+    assert gain["change"]["entropy"] == {"M_o": {"difference": -0.8, "interval": [-0.8, -0.8]}}
+    assert gain["change"]["top1"]["difference"] == gain["change"]["mask_iou"]["M_o"]["difference"] == 0
+    line = next(line for line in markdown_page(summary).splitlines() if line.startswith("| mask~model.map"))
+    assert "| M_o | 1.998 | -0.800 [-0.800, -0.800] |" in line.replace("\\", "")
+
+
+def test_rows_of_few_clips_are_compared_with_plain_abn_of_as_few_and_explain_no_claim() -> None:
+    few = "~data.shots=2~optim.epochs=60"
+    rows = [
+        ABN,
+        MASK,
+        row_runs(f"abn{few}", seed_run(0, {"M_u": 3.0}, top1=0.5)),
+        row_runs(f"mask{few}", seed_run(0, {"M_o": 1.0}, top1=0.6)),
+    ]
+    summary = summarize("ucf101", "small", rows, facts=FACTS)
+    found = {row["row"]: row["change"] for row in summary["rows"]}
+    assert found[f"abn{few}"] is None
+    assert (found[f"mask{few}"]["base"], found[f"mask{few}"]["entropy"]) == (f"abn{few}", {})
+    assert found[f"mask{few}"]["top1"]["difference"] == pytest.approx(10)
+    assert all(not claim["explained_by"] for claim in summary["claims"])
+    page = markdown_page(summary)
+    assert "**Few training clips, last epoch**" in page
+    assert "One thing changed" not in page

@@ -27,7 +27,7 @@ class Row:
     style: str | None = None
     """A recipe of its own; otherwise that of the budget."""
     base: str | None = None
-    """Of a variation: the row that it changes in one thing."""
+    """Of a variation: the row that it is compared with, which it changes in one thing."""
     methods: tuple[str, ...] = ()
     """Explainers that are measured beside the network's own maps."""
 
@@ -148,6 +148,8 @@ WHY = (
 FEW = ("abn~data.shots=2~optim.epochs=60", "mask~data.shots=2~optim.epochs=60", "mha~data.shots=2~optim.epochs=60")
 """Two training clips a class: where all others are right nearly always, these can still be told apart. `--rows few` means them."""
 
+FEWER = "data.shots="
+"""A change to the clips that are trained on, and not to how."""
 GROUPS = {"table": tuple(TABLE), "why": WHY, "few": FEW}
 
 
@@ -170,7 +172,14 @@ def find_row(name: str) -> Row:
         return known[base]
     row = known[base]
     what = f"{base} with {', '.join(changes)}"
-    return dataclasses.replace(row, name=name, what=what, settings=(*row.settings, *changes), base=base)
+    return dataclasses.replace(row, name=name, what=what, settings=(*row.settings, *changes), base=beside(base, changes))
+
+
+def beside(row: str, changes: list[str]) -> str | None:
+    """Return the row that a changed one is compared with: itself unchanged, or where few clips are trained on plain ABN with as few."""
+    if not any(change.startswith(FEWER) for change in changes):
+        return row
+    return None if row == "abn" else "~".join(("abn", *changes))
 
 
 def row_config(dataset: str, budget: str, row: Row, *, seed: int, settings: tuple[str, ...] = ()) -> Config:

@@ -1,12 +1,12 @@
 """The whole reproduction as plain values: what reproduction.json holds, and what the pages are made from."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from objabn.comparison.bootstrap import Interval, bootstrap_intervals, wilson_interval
+from objabn.comparison.bootstrap import bootstrap_intervals, wilson_interval
 from objabn.comparison.video_table import ANSWER_ROW
+from objabn.reproduction.changes import change_values, difference_values, ends
 from objabn.reproduction.claims import Place, Verdict, published_number, verdicts
 from objabn.reproduction.runs import SCALE, RowRuns
 
@@ -28,14 +28,16 @@ def summarize(dataset: str, budget: str, rows: Sequence[RowRuns], *, facts: dict
         "budget": budget,
         "grid": list(rows[0].seeds[0].grid),
         "checkpoint": checkpoint,
-        "rows": [row_values(dataset, row, checkpoint, found, seed=seed) for row in rows],
+        "rows": [row_values(dataset, row, rows, checkpoint, found, seed=seed) for row in rows],
         "claims": [claim_values(verdict) for verdict in found],
         **facts,
     }
 
 
-def row_values(dataset: str, row: RowRuns, checkpoint: str, found: Sequence[Verdict], *, seed: int) -> dict[str, Any]:
-    """Return one row."""
+def row_values(
+    dataset: str, row: RowRuns, rows: Sequence[RowRuns], checkpoint: str, found: Sequence[Verdict], *, seed: int
+) -> dict[str, Any]:
+    """Return one row of all."""
     curves = {name: row.curve(name) for name in sorted({name for run in row.seeds for record in run.curve for name in record} - {"epoch"})}
     explained = [
         {"claim": verdict.claim.text, "experiments": [shift_values(shift) for shift in verdict.explained_by]}
@@ -49,12 +51,14 @@ def row_values(dataset: str, row: RowRuns, checkpoint: str, found: Sequence[Verd
         "maps": list(row.seeds[0].map_names),
         "seeds": len(row.seeds),
         **numbers(dataset, row, checkpoint, seed=seed),
+        "change": change_values(row, rows, checkpoint, resamples=RESAMPLES, seed=seed),
         "hours": round(sum(run.seconds for run in row.seeds) / 3600, 3),
         "explained_by": explained or None,
         "curve": {name: rounded(line) for name, line in curves.items()},
     }
     if checkpoint == "best":
-        values |= {"epochs_chosen": [run.chosen_epoch for run in row.seeds], "last": numbers(dataset, row, "last", seed=seed)}
+        last = numbers(dataset, row, "last", seed=seed) | {"change": change_values(row, rows, "last", resamples=RESAMPLES, seed=seed)}
+        values |= {"epochs_chosen": [run.chosen_epoch for run in row.seeds], "last": last}
     return values
 
 
@@ -94,8 +98,7 @@ def claim_values(verdict: Verdict) -> dict[str, Any]:
         "claim": claim.text,
         "number": f"{place_text(claim.first)} - {place_text(claim.second)}",
         "wanted": f"{claim.kind} {claim.bound:g}",
-        "difference": round(verdict.difference.value, 4),
-        "interval": ends(verdict.difference.low, verdict.difference.high),
+        **difference_values(verdict.difference),
         "published": None if verdict.published is None else round(verdict.published, 3),
         "holds": verdict.holds,
         "explained_by": [shift_values(shift) for shift in verdict.explained_by] if not verdict.holds else None,
@@ -104,26 +107,12 @@ def claim_values(verdict: Verdict) -> dict[str, Any]:
 
 def shift_values(shift: Any) -> dict[str, Any]:
     """Return what changing one thing did."""
-    return {
-        "experiment": shift.row,
-        "difference": round(shift.difference.value, 4),
-        "interval": interval_ends(shift.difference),
-    }
+    return {"experiment": shift.row, **difference_values(shift.difference)}
 
 
 def place_text(place: Place) -> str:
     """Write a number's place in the table."""
     return f"{place.quantity} of {place.row}" if place.map == ANSWER_ROW else f"{place.quantity} of {place.map}, {place.row}"
-
-
-def interval_ends(interval: Interval) -> list[float] | None:
-    """Return both ends of an interval."""
-    return ends(interval.low, interval.high)
-
-
-def ends(low: float, high: float) -> list[float] | None:
-    """Return both ends rounded, or None where they are not known."""
-    return None if math.isnan(low) else [round(low, 4), round(high, 4)]
 
 
 def rounded(values: Sequence[float]) -> list[float]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from objabn.comparison.layout import Entry, Layout
+from objabn.reproduction.rows import FEWER
 
 Values = dict[str, Any]
 DIGITS = {"top1": 1, "top5": 1, "nll": 3}
@@ -11,19 +12,20 @@ MAP_ORDER = ("M_u", "M_o", "M_b")
 
 
 def tables(summary: Values) -> list[Layout]:
-    """Return the paper's table, what its claims come to, the rows that change one thing, and where maps lie."""
-    whole = [row for row in summary["rows"] if "~" not in row["row"]]
-    changed = [row for row in summary["rows"] if "~" in row["row"]]
-    chosen = "epoch chosen on val" if summary["checkpoint"] == "best" else "last epoch"
-    found = [paper_table(f"Test videos, {chosen}", whole, lambda row: row)]
+    """Return the paper's table, what its claims come to, where maps lie, and the rows that change one thing or learn from few clips."""
+    rows = summary["rows"]
+    whole = [row for row in rows if "~" not in row["row"]]
+    few = [row for row in rows if f"~{FEWER}" in row["row"]]
+    changed = [row for row in rows if row not in whole and row not in few]
+    versions: list[tuple[str, Callable[[Values], Values]]] = [
+        ("epoch chosen on val" if summary["checkpoint"] == "best" else "last epoch", lambda row: row)
+    ]
     if summary["checkpoint"] == "best":
-        found.append(paper_table("Test videos, last epoch", whole, lambda row: row["last"]))
+        versions.append(("last epoch", lambda row: row["last"]))
+    found = [paper_table(f"Test videos, {name}", whole, of) for name, of in versions]
     found += [claims_table(summary["claims"]), map_table("Where maps lie", whole)]
-    if changed:
-        found.append(paper_table(f"One thing changed, {chosen}", changed, lambda row: row))
-        if summary["checkpoint"] == "best":
-            found.append(paper_table("One thing changed, last epoch", changed, lambda row: row["last"]))
-        found.append(map_table("One thing changed: where maps lie", changed))
+    found += [change_table(f"One thing changed, {name}", changed, of) for name, of in versions]
+    found += [change_table(f"Few training clips, {name}", few, of) for name, of in versions]
     return [table for table in found if table.rows]
 
 
@@ -58,6 +60,37 @@ def map_table(title: str, rows: Sequence[Values]) -> Layout:
         for place, name in enumerate(row["entropy"])
     ]
     return Layout(title, ("row", "map", *quantities.values()), tuple(lines), 2)
+
+
+def change_table(title: str, rows: Sequence[Values], of: Callable[[Values], Values]) -> Layout:
+    """Lay out rows with what each number has more or less than the row they are compared with, one map a line."""
+    head = ("row", "seeds", "top-1 (%)", "more", "NLL", "more", "map", "entropy", "more", "mask IoU", "more")
+    return Layout(title, head, tuple(line for row in rows for line in change_lines(row, of(row))), 1)
+
+
+def change_lines(row: Values, values: Values) -> list[tuple[Entry, ...]]:
+    """Return the lines of one changed row, the first of which has its name and what the network answers."""
+    change: Values = values["change"] or {"top1": None, "nll": None, "entropy": {}, "mask_iou": {}}
+    first = [Entry(row["row"]), Entry(str(row["seeds"]))]
+    for quantity in ("top1", "nll"):
+        first += beside(values[quantity], change[quantity], DIGITS[quantity])
+    lines = []
+    for place, name in enumerate(row["maps"] or [""]):
+        line = [Entry()] * len(first) if place else list(first)
+        line.append(Entry(name))
+        for quantity in ("entropy", "mask_iou"):
+            line += beside(values[quantity].get(name), change[quantity].get(name), 3)
+        lines.append(tuple(line))
+    return lines
+
+
+def beside(values: Values | None, change: Values | None, digits: int) -> tuple[Entry, Entry]:
+    """Return a number, and what it has more than that of the row it is compared with."""
+    number = Entry() if values is None else Entry(f"{values['mean']:.{digits}f}")
+    if change is None:
+        return number, Entry()
+    form = f"+.{digits}f"
+    return number, Entry(f"{change['difference']:{form}}", interval(change["interval"], form))
 
 
 def claims_table(claims: Sequence[Values]) -> Layout:
