@@ -244,6 +244,7 @@ def test_rows_of_few_clips_are_compared_with_plain_abn_of_as_few_and_explain_no_
     assert found[f"abn{few}"] is None
     assert (found[f"mask{few}"]["base"], found[f"mask{few}"]["entropy"]) == (f"abn{few}", {})
     assert found[f"mask{few}"]["top1"]["difference"] == pytest.approx(10)
+    assert find_row(f"mha~model.merge_init=random{few}").base == f"mha{few}"
     assert all(not claim["explained_by"] for claim in summary["claims"])
     page = markdown_page(summary)
     assert "**Few training clips, last epoch**" in page

@@ -145,7 +145,9 @@ WHY = (
 )
 """Rows that change one thing each, to find out what a row's numbers rest on; `--rows why` means them all."""
 
-FEW = ("abn~data.shots=2~optim.epochs=60", "mask~data.shots=2~optim.epochs=60", "mha~data.shots=2~optim.epochs=60")
+FEW = tuple(
+    f"{row}~data.shots=2~optim.epochs=60~run.evaluate_epochs=5" for row in ("abn", "mask", "mha", "mha~model.merge_init=random", "best")
+)
 """Two training clips a class: where all others are right nearly always, these can still be told apart. `--rows few` means them."""
 
 FEWER = "data.shots="
@@ -176,10 +178,12 @@ def find_row(name: str) -> Row:
 
 
 def beside(row: str, changes: list[str]) -> str | None:
-    """Return the row that a changed one is compared with: itself unchanged, or where few clips are trained on plain ABN with as few."""
-    if not any(change.startswith(FEWER) for change in changes):
+    """Return the row that a changed one is compared with: itself unchanged; where few clips are trained on, another of as few."""
+    places = [place for place, change in enumerate(changes) if change.startswith(FEWER)]
+    if not places:
         return row
-    return None if row == "abn" else "~".join(("abn", *changes))
+    others, few = changes[: places[0]], changes[places[0] :]
+    return "~".join((row if others else "abn", *few)) if others or row != "abn" else None
 
 
 def row_config(dataset: str, budget: str, row: Row, *, seed: int, settings: tuple[str, ...] = ()) -> Config:
