@@ -172,7 +172,7 @@ def write_pages(folder: Path, dataset: str, budget: str, jobs: "Sequence[Job]", 
     from objabn.comparison.description import clip_text, machine_text
     from objabn.data.dataset import open_dataset
     from objabn.files import write_json, write_text
-    from objabn.reproduction import html_page, markdown_page, summarize
+    from objabn.reproduction import PICTURE, html_page, markdown_page, picture, summarize
     from objabn.training.environment import hardware
     from objabn.versions import versions
 
@@ -195,5 +195,6 @@ def write_pages(folder: Path, dataset: str, budget: str, jobs: "Sequence[Job]", 
     write_json(folder / "reproduction.json", summary)
     write_text(folder / "reproduction.md", markdown_page(summary))
     write_text(folder / "reproduction.html", html_page(summary))
+    write_text(folder / PICTURE, picture(summary))
     left = f" ({len(missing)} runs are missing)" if missing else ""
     print(f"Written to {folder}: reproduction.json, reproduction.md and reproduction.html{left}.")

@@ -1,6 +1,7 @@
 """The paper's table made anew: which rows it has, how each is trained, and what they come to, with intervals."""
 
-from objabn.reproduction.pages import html_page, markdown_page
+from objabn.reproduction.curves import picture
+from objabn.reproduction.pages import PICTURE, html_page, markdown_page
 from objabn.reproduction.rows import BUDGETS, DATASETS, TABLE, Row, find_rows, row_config
 from objabn.reproduction.runs import RowRuns, SeedRun
 from objabn.reproduction.summary import summarize
@@ -8,6 +9,7 @@ from objabn.reproduction.summary import summarize
 __all__ = [
     "BUDGETS",
     "DATASETS",
+    "PICTURE",
     "TABLE",
     "Row",
     "RowRuns",
@@ -15,6 +17,7 @@ __all__ = [
     "find_rows",
     "html_page",
     "markdown_page",
+    "picture",
     "row_config",
     "summarize",
 ]

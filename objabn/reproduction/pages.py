@@ -6,6 +6,7 @@ from typing import Any
 
 from objabn.comparison.layout import Entry, Layout
 from objabn.comparison.markup import markdown
+from objabn.reproduction.curves import colour, picture
 from objabn.reproduction.tables import tables
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222;background:#fff}
@@ -13,9 +14,10 @@ table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .7em;border
 th.name,td.name{text-align:left}td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
 figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:600}svg{border-left:1px solid #999;border-bottom:1px solid #999}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}td small{color:#999}}"""
-COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 CURVES = {"entropy_M_o": "H(M_o), bits", "entropy_M_u": "H(M_u), bits", "mask_iou_M_o": "mask IoU of M_o", "top1": "top-1, %", "nll": "NLL"}
 WIDTH, HEIGHT = 360, 200
+PICTURE = "reproduction.svg"
+"""Name of the file beside the page that holds `picture`."""
 
 
 def notes(summary: dict[str, Any]) -> list[str]:
@@ -33,9 +35,11 @@ def notes(summary: dict[str, Any]) -> list[str]:
 
 
 def markdown_page(summary: dict[str, Any]) -> str:
-    """Return the page as Markdown."""
+    """Return the page as Markdown, which shows `PICTURE`."""
     # The notes hold a command, which is code.
-    return f"# Reproduction of Object-ABN: {summary['dataset']}\n\n" + "\n\n".join(notes(summary)) + "\n\n" + markdown(tables(summary), [])
+    shown = f"![Curves over the epochs]({PICTURE})\n\n" if picture(summary) else ""
+    title = f"# Reproduction of Object-ABN: {summary['dataset']}\n\n"
+    return title + "\n\n".join(notes(summary)) + "\n\n" + shown + markdown(tables(summary), [])
 
 
 def html_page(summary: dict[str, Any]) -> str:
@@ -75,7 +79,7 @@ def chart(rows: Sequence[dict[str, Any]], name: str, text: str) -> str:
         return ""
     values = [value for line in lines.values() for value in line]
     low, high = min(values), max(values)
-    colours = {row: COLOURS[place % len(COLOURS)] for place, row in enumerate(lines)}
+    colours = {row: colour(place) for place, row in enumerate(lines)}
     drawn = "".join(
         f'<polyline fill="none" stroke-width="2" stroke="{colours[row]}" points="{points(line, low, high)}"><title>{escape(row)}</title>'
         "</polyline>"

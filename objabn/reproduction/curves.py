@@ -1,0 +1,113 @@
+"""How sharp maps become over the epochs, and how well they meet objects: curves as an SVG picture."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+Values = dict[str, Any]
+PANELS = {"entropy": "Entropy of the map (bits)", "mask_iou": "IoU of the map with the masks"}
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
+STYLE = """text{font:12px system-ui,sans-serif;fill:#222}.rule{stroke:#ddd}.title{font-weight:600}
+@media(prefers-color-scheme:dark){text{fill:#ddd}.rule{stroke:#444}}"""
+WIDTH, HEIGHT = 400, 260
+"""Of a panel's field, in pixels."""
+LEFT, TOP, GAP = 44, 28, 64
+LEGEND_LINE = 18
+EXPERIMENTS = 4
+"""Most rows that are shown for a claim that does not hold."""
+
+
+class Curve(NamedTuple):
+    """A row's numbers after each epoch."""
+
+    row: str
+    map: str
+    panels: dict[str, list[float]]
+    """By name of `PANELS`."""
+
+    @property
+    def dash(self) -> str:
+        """How its line is broken: whole for a row of the table."""
+        return ' stroke-dasharray="5 3"' if "~" in self.row else ""
+
+
+def picture(summary: Values) -> str:
+    """Return the SVG picture of the rows of the table and of those that explain a claim; nothing where no row was judged twice."""
+    shown = chosen_curves(summary)
+    if not shown:
+        return ""
+    width, height = 2 * (LEFT + WIDTH) + GAP, TOP + HEIGHT + 44 + LEGEND_LINE * math.ceil(len(shown) / 2)
+    panels = "".join(
+        f'<g transform="translate({LEFT + place * (LEFT + WIDTH + GAP // 2)},{TOP})">{panel(shown, name)}</g>'
+        for place, name in enumerate(PANELS)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f"<style>{STYLE}</style>{panels}{legend(shown)}</svg>\n"
+    )
+
+
+def chosen_curves(summary: Values) -> list[Curve]:
+    """Return the curves of M_o, or of M_u where that is all there is."""
+    explaining = {each["experiment"] for claim in summary["claims"] for each in (claim["explained_by"] or [])[:EXPERIMENTS]}
+    found = []
+    for row in summary["rows"]:
+        name = next((name for name in ("M_o", "M_u") if name in row["maps"]), None)
+        lines = {panel: row["curve"].get(f"{panel}_{name}", []) for panel in PANELS}
+        if ("~" not in row["row"] or row["row"] in explaining) and all(len(line) > 1 for line in lines.values()):
+            found.append(Curve(row["row"], str(name), lines))
+    return found
+
+
+def panel(curves: Sequence[Curve], name: str) -> str:
+    """Return one field with its axes and lines."""
+    epochs = max(len(curve.panels[name]) for curve in curves)
+    values = [value for curve in curves for value in curve.panels[name]]
+    levels, steps = ticks(min(values), max(values)), [step for step in ticks(1, epochs) if step == int(step) and step >= 1]
+    low, high = levels[0], levels[-1]
+
+    def x(epoch: float) -> float:
+        return WIDTH * (epoch - 1) / (max(epochs, steps[-1]) - 1)
+
+    def y(value: float) -> float:
+        return HEIGHT * (high - value) / (high - low)
+
+    rules = [
+        f'<line class="rule" x2="{WIDTH}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>'
+        f'<text x="-6" y="{y(level) + 4:.1f}" text-anchor="end">{level:g}</text>'
+        for level in levels
+    ]
+    marks = [f'<text x="{x(step):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{step:g}</text>' for step in steps]
+    lines = [
+        f'<polyline fill="none" stroke-width="2" stroke="{colour(place)}"{curve.dash} points="'
+        + " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(curve.panels[name], 1))
+        + f'"><title>{escape(curve.row)}</title></polyline>'
+        for place, curve in enumerate(curves)
+    ]
+    texts = f'<text class="title" y="-12">{PANELS[name]}</text><text x="{WIDTH}" y="{HEIGHT + 32}" text-anchor="end">epoch</text>'
+    return texts + "".join([*rules, *marks, *lines])
+
+
+def legend(curves: Sequence[Curve]) -> str:
+    """Return the names of the lines in two columns below the fields."""
+    found = []
+    for place, curve in enumerate(curves):
+        left, top = LEFT + (place % 2) * (LEFT + WIDTH + GAP // 2), TOP + HEIGHT + 50 + LEGEND_LINE * (place // 2)
+        line = f'<line x1="{left}" x2="{left + 24}" y1="{top - 4}" y2="{top - 4}" stroke-width="2" stroke="{colour(place)}"{curve.dash}/>'
+        found.append(f'{line}<text x="{left + 30}" y="{top}">{escape(curve.row)}, {escape(curve.map)}</text>')
+    return "".join(found)
+
+
+def colour(place: int) -> str:
+    """Return the colour of a line."""
+    return COLOURS[place % len(COLOURS)]
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return round levels around a range, about five of them."""
+    span = (high - low) or 1.0
+    unit = 10 ** math.floor(math.log10(span / 4))
+    step = next(factor * unit for factor in (1, 2, 5, 10) if span / (factor * unit) <= 5)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(place * step, 10) for place in range(first, max(last, first + 1) + 1)]

@@ -1,0 +1,64 @@
+"""The curves of a reproduction: which rows they show, and where their points lie."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from objabn.reproduction.curves import HEIGHT, WIDTH, chosen_curves, picture, ticks
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(name: str, maps: list[str], entropies: list[float], overlaps: list[float]) -> dict[str, object]:
+    shown = "M_o" if "M_o" in maps else "M_u"
+    return {"row": name, "maps": maps, "curve": {f"entropy_{shown}": entropies, f"mask_iou_{shown}": overlaps}}
+
+
+SUMMARY = {
+    "rows": [
+        row("abn", ["M_u"], [3.0, 2.0, 2.5], [0.1, 0.2, 0.3]),
+        row("mha", ["M_u", "M_o", "M_b"], [2.0, 1.0], [0.4, 0.5]),
+        row("mask~model.map_gain=4", ["M_o"], [2.5, 2.5], [0.3, 0.3]),
+        row("mask~loss.dice=1", ["M_o"], [2.5, 2.5], [0.3, 0.3]),
+        row("mask<", ["M_o"], [2.5], [0.3]),
+        row("plain", [], [], []),
+    ],
+    "claims": [{"explained_by": [{"experiment": "mask~model.map_gain=4"}]}, {"explained_by": None}],
+}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1, 3, [1, 1.5, 2, 2.5, 3]),
+        (0.16, 0.58, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+        (2, 2, [2, 2.2]),
+        (1, 15, [0, 5, 10, 15]),
+    ],
+)
+def test_ticks_are_round_and_hold_the_range(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == expected
+
+
+def test_rows_of_the_table_and_those_that_explain_a_claim_are_shown() -> None:
+    assert [(curve.row, curve.map) for curve in chosen_curves(SUMMARY)] == [
+        ("abn", "M_u"),
+        ("mha", "M_o"),
+        ("mask~model.map_gain=4", "M_o"),
+    ]
+
+
+def test_points_lie_where_the_axes_say() -> None:
+    root = ElementTree.fromstring(picture(SUMMARY))
+    first = root.findall(f"{SVG}g")[0].findall(f"{SVG}polyline")
+    # Entropies of 1 to 3 in three epochs: 3 is at the top, 2 in the middle, and the first epoch at the left.
+    points = [tuple(map(float, point.split(","))) for point in first[0].attrib["points"].split()]
+    assert points == [(0, 0), (WIDTH / 2, HEIGHT / 2), (WIDTH, HEIGHT / 4)]
+    assert [line.attrib.get("stroke-dasharray") is not None for line in first] == [False, False, True]
+    assert [text.text for text in root.findall(f"{SVG}text")] == ["abn, M_u", "mha, M_o", "mask~model.map_gain=4, M_o"]
+
+
+def test_names_are_no_markup_and_without_curves_there_is_no_picture() -> None:
+    odd = {"rows": [row("<b>", ["M_o"], [2.0, 1.0], [0.4, 0.5])], "claims": []}
+    assert ElementTree.fromstring(picture(odd)).findall(f"{SVG}text")[0].text == "<b>, M_o"
+    assert picture({"rows": SUMMARY["rows"][-2:], "claims": []}) == ""
