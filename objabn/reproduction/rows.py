@@ -140,6 +140,7 @@ WHY = (
     "mask+pc~loss.pc_form=uncentred",
     "mask+pc~loss.pc_form=official",
     "mask+pc~loss.pc_pool=flatten",
+    "mask+pc~loss.pc_pool=flatten~loss.pc_form=squared",
     "mask+pc~loss.pc=1e-2",
     "mask+pc~optim.prototype_factor=100",
 )
