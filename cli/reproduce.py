@@ -56,7 +56,7 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and touch nothing.")] = False,
     data: DataOption = Path("data"),
 ) -> None:
-    """Make the paper's table anew: prepare, segment, train every row, evaluate, and write reproduction.md, .json and .html.
+    """Make the paper's table anew: prepare, segment, train every row, evaluate, and write reproduction.json, .md, .html and .svg.
 
     Finished runs are kept, so that the same command goes on after it was stopped, with more rows, or with more seeds. Of those that are
     measured, the folders last and best may be deleted.

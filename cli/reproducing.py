@@ -50,23 +50,24 @@ def train_run(folder: Path, config: Config, data: Path) -> None:
 
 
 def borrow_kernels(folder: Path, config: Config) -> None:
-    """Begin a run with the kernels that another one of the same shapes found, so that the trial of half a minute is made once."""
+    """Begin a run with the kernels that another one of the same layers found, so that the trial of half a minute is made once."""
     from objabn.training.run_folder import read_config
 
     if folder.exists():
         return
     for found in sorted(folder.parents[1].glob("*/seed*/kernels.json")):
-        other = read_config(found.parent)
-        if (other.model.backbone, other.model.cut, other.data, other.optim.batch, other.run.amp) == (
-            config.model.backbone,
-            config.model.cut,
-            config.data,
-            config.optim.batch,
-            config.run.amp,
-        ):
+        # Another process may be about to train there.
+        if (found.parent / "config.json").is_file() and shapes(read_config(found.parent)) == shapes(config):
             folder.mkdir(parents=True)
             shutil.copyfile(found, folder / "kernels.json")
             return
+
+
+def shapes(config: Config) -> tuple[object, ...]:
+    """Return the settings that the shapes of a network's layers and of its batches hang on."""
+    model = config.model
+    layers = (model.backbone, model.cut, model.system, model.heads, model.attention_blocks, model.map_kernel)
+    return (*layers, config.data, config.optim.batch, config.run.amp)
 
 
 def is_measured(folder: Path, config: Config, methods: tuple[str, ...], data: Path) -> bool:
@@ -168,7 +169,7 @@ def collect(jobs: "Sequence[Job]") -> "tuple[list[RowRuns], list[str]]":
 
 
 def write_pages(folder: Path, dataset: str, budget: str, jobs: "Sequence[Job]", data: Path, *, command: str) -> None:
-    """Write reproduction.json, .md and .html of what is finished; of several processes the last one to end has it all."""
+    """Write reproduction.json, .md, .html and .svg of what is finished; of several processes the last one to end has it all."""
     from objabn.comparison.description import clip_text, machine_text
     from objabn.data.dataset import open_dataset
     from objabn.files import write_json, write_text
@@ -195,6 +196,8 @@ def write_pages(folder: Path, dataset: str, budget: str, jobs: "Sequence[Job]", 
     write_json(folder / "reproduction.json", summary)
     write_text(folder / "reproduction.md", markdown_page(summary))
     write_text(folder / "reproduction.html", html_page(summary))
-    write_text(folder / PICTURE, picture(summary))
+    (folder / PICTURE).unlink(missing_ok=True)
+    if curves := picture(summary):
+        write_text(folder / PICTURE, curves)
     left = f" ({len(missing)} runs are missing)" if missing else ""
-    print(f"Written to {folder}: reproduction.json, reproduction.md and reproduction.html{left}.")
+    print(f"Written to {folder}: reproduction.json, .md and .html{left}.")

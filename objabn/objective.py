@@ -174,6 +174,9 @@ def build_objective(config: LossConfig, net: AttentionNetwork, *, class_counts: 
             f"loss.unimodal={config.unimodal} compares the weights of neighbouring frames, and {net.config.backbone} has one for several "
             "frames; set loss.unimodal=0, or take a backbone that keeps all frames."
         )
+    of_maps = [f"loss.{name}" for name in ("temporal_variation", "total_variation", "contrast") if getattr(config, name) > 0]
+    if of_maps and not net.map_names:
+        raise ValueError(f"{', '.join(of_maps)} needs maps, which system {net.config.system} does not draw; set it to 0.")
     pc_loss = build_pc_loss(config, net) if config.pc > 0 else None
     class_weights = balanced_weights(class_counts) if config.class_weights == "balanced" else None
     return Objective(config, map_names=net.map_names, pc_loss=pc_loss, class_weights=class_weights, ranks=ranks)

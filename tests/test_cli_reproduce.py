@@ -93,14 +93,15 @@ def test_from_videos_to_pages_and_on(segmented: list[str]) -> None:
     assert "epoch 2/2" in again and again.count("epoch 1/2") == 1, "only the new row is trained"
     assert {path: path.read_bytes() for path in kept} == kept
     assert (folder / "abn/seed0/log.jsonl").read_bytes() == log
-    assert "mask~loss.dice=1" in (folder / "reproduction.md").read_text()
+    assert r"mask\~loss.dice=1" in (folder / "reproduction.md").read_text()
     assert "<table>" in (folder / "reproduction.html").read_text()
     assert len(list(Path("data/ucf101/features").iterdir())) == 1, "all rows learn from the same features"
 
 
 def test_a_dry_run_touches_nothing() -> None:
     said = reproduce("--rows", "table,few", "--dry-run")
-    assert "mha--data_shots-2--optim_epochs-60/seed0: mha with data.shots=2, optim.epochs=60, 2 epochs" in said, "--set holds over all"
+    few = "mha with data.shots=2, optim.epochs=60, run.evaluate_epochs=5"
+    assert f"mha--data_shots-2--optim_epochs-60--run_evaluate_epochs-5/seed0: {few}, 2 epochs" in said, "--set holds over all"
     assert not Path("data").exists() and not Path("runs").exists()
 
 
@@ -136,3 +137,11 @@ def test_what_cannot_be_is_refused_before_anything_is_made(words: list[str], rea
     assert isinstance(refused, ValueError)
     assert reason.rsplit("|", maxsplit=1)[-1] in str(refused)
     assert not Path("runs").exists()
+
+
+def test_a_run_that_another_process_is_about_to_begin_lends_no_kernels() -> None:
+    (Path("runs/reproduction-ucf101-small/best/seed0")).mkdir(parents=True)
+    Path("runs/reproduction-ucf101-small/best/seed0/kernels.json").write_text("{}")
+    assert "(1 runs are missing)" in reproduce("--rows", "abn,best", "--no-train")
+    reproduce("--rows", "abn")
+    assert Path("runs/reproduction-ucf101-small/abn/seed0/measured.json").is_file()

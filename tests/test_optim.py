@@ -70,6 +70,12 @@ def test_the_gain_of_the_maps_may_have_a_rate_of_its_own() -> None:
     assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
 
 
+def test_without_such_a_gain_it_is_refused() -> None:
+    net, _ = small_net()
+    with pytest.raises(ValueError, match=r"optim.map_gain_factor=50.0 is for the batch norm before the maps"):
+        parameter_groups(net, nn.Module(), OptimConfig(map_gain_factor=50.0))
+
+
 def test_no_prototypes_no_group_and_frozen_weights_stay_out() -> None:
     net, _ = small_net()
     net[2].weight.requires_grad_(False)

@@ -44,6 +44,8 @@ def test_its_loss_is_the_cross_entropy(net: AttentionNetwork) -> None:
     assert losses.total == losses.perception == torch.nn.functional.cross_entropy(net(batch.clip).logits, batch.label)
     with pytest.raises(ValueError, match="which system plain has not"):
         build_objective(LossConfig(pc=1e-4), net)
+    with pytest.raises(ValueError, match=r"loss.contrast needs maps, which system plain does not draw"):
+        build_objective(LossConfig(pc=0, contrast=1e-4), net)
 
 
 def test_its_evaluation_has_no_maps(net: AttentionNetwork) -> None:

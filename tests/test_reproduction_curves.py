@@ -9,16 +9,17 @@ from objabn.reproduction.curves import HEIGHT, WIDTH, chosen_curves, picture, ti
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def row(name: str, maps: list[str], entropies: list[float], overlaps: list[float]) -> dict[str, object]:
+def row(name: str, maps: list[str], entropies: list[float], overlaps: list[float], every: int = 1) -> dict[str, object]:
     shown = "M_o" if "M_o" in maps else "M_u"
-    return {"row": name, "maps": maps, "curve": {f"entropy_{shown}": entropies, f"mask_iou_{shown}": overlaps}}
+    epochs = [every * (place + 1) for place in range(len(entropies))]
+    return {"row": name, "maps": maps, "curve": {"epoch": epochs, f"entropy_{shown}": entropies, f"mask_iou_{shown}": overlaps}}
 
 
 SUMMARY = {
     "rows": [
         row("abn", ["M_u"], [3.0, 2.0, 2.5], [0.1, 0.2, 0.3]),
         row("mha", ["M_u", "M_o", "M_b"], [2.0, 1.0], [0.4, 0.5]),
-        row("mask~model.map_gain=4", ["M_o"], [2.5, 2.5], [0.3, 0.3]),
+        row("mask~model.map_gain=4", ["M_o"], [2.5, 2.0], [0.3, 0.3], every=2),
         row("mask~loss.dice=1", ["M_o"], [2.5, 2.5], [0.3, 0.3]),
         row("mask<", ["M_o"], [2.5], [0.3]),
         row("plain", [], [], []),
@@ -51,9 +52,9 @@ def test_rows_of_the_table_and_those_that_explain_a_claim_are_shown() -> None:
 def test_points_lie_where_the_axes_say() -> None:
     root = ElementTree.fromstring(picture(SUMMARY))
     first = root.findall(f"{SVG}g")[0].findall(f"{SVG}polyline")
-    # Entropies of 1 to 3 in three epochs: 3 is at the top, 2 in the middle, and the first epoch at the left.
-    points = [tuple(map(float, point.split(","))) for point in first[0].attrib["points"].split()]
-    assert points == [(0, 0), (WIDTH / 2, HEIGHT / 2), (WIDTH, HEIGHT / 4)]
+    # Entropies of 1 to 3 in four epochs, three of them here: 3 is at the top, 2 in the middle, and the first epoch at the left.
+    assert first[0].attrib["points"] == f"0.0,0.0 {WIDTH / 3:.1f},{HEIGHT / 2:.1f} {2 * WIDTH / 3:.1f},{HEIGHT / 4:.1f}"
+    assert first[2].attrib["points"] == f"{WIDTH / 3:.1f},{HEIGHT / 4:.1f} {WIDTH:.1f},{HEIGHT / 2:.1f}", "epochs 2 and 4"
     assert [line.attrib.get("stroke-dasharray") is not None for line in first] == [False, False, True]
     assert [text.text for text in root.findall(f"{SVG}text")] == ["abn, M_u", "mha, M_o", "mask~model.map_gain=4, M_o"]
 

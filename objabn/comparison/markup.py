@@ -35,7 +35,7 @@ def markdown_entry(entry: Entry) -> str:
 
 def markdown_text(text: str) -> str:
     """Return text in which nothing is markup."""
-    return re.sub(r"([\\|*`<\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\|*`<~\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def latex(tables: Sequence[Layout], notes: Sequence[str]) -> str:

@@ -44,7 +44,7 @@ class ModelConfig:
     """Spatial kernel of the map convolution."""
     map_gain: float = 1.0
     """Start of the weight of the batch norm before the maps' sigmoid: the deviation of what becomes a map, and so how near maps can come
-    to 0 and 1. It is learnt, but no faster than the learning rate."""
+    to 0 and 1. It is learnt, but no faster than its learning rate; see `optim.map_gain_factor`."""
     apply: Literal["product", "residual"] = "product"
     """A single map gates as h * M (Object-ABN eq. 1) or h * (1 + M) (ABN)."""
     merge_init: Literal["mean", "random"] = "mean"
@@ -59,7 +59,7 @@ class ModelConfig:
     """Dropout before the classifier; saliency_lstm: of whole channels of the features that its mask is drawn from."""
 
     def __post_init__(self) -> None:
-        """Refuse networks without a map, cuts outside the stages, and settings that the system has not."""
+        """Refuse heads that there are not, cuts outside the stages, and settings that the system has not."""
         check_choices("model", self)
         for setting in fields(self):
             owners = SETTINGS_OF_SYSTEMS.get(setting.name, (self.system,))

@@ -14,7 +14,7 @@ from objabn.types import Output
 
 
 class AttentionNetwork(nn.Module, ABC):
-    """A network that says where it looks: `net(clip)` is an `Output`, and `map_names` name its maps."""
+    """A network that says where it looks: `net(clip)` is an `Output`, and `map_names` name its maps, of which `plain` has none."""
 
     pixel_mean: Tensor
     pixel_std: Tensor

@@ -1,4 +1,4 @@
-"""What changing one thing of a row does to its numbers, over the videos and the seeds that both rows have."""
+"""What changing a row does to its numbers, over the videos and the seeds that both rows have."""
 
 import math
 from collections.abc import Sequence
@@ -19,9 +19,10 @@ def change_values(row: RowRuns, rows: Sequence[RowRuns], checkpoint: str, *, res
     if base is None:
         return None
 
-    def less(map_name: str, quantity: str) -> dict[str, Any]:
+    def less(map_name: str, quantity: str) -> dict[str, Any] | None:
         place = Place(row.row.name, map_name, quantity)
-        return difference_values(paired(row, place, base, place, checkpoint, resamples=resamples, seed=seed))
+        difference = paired(row, place, base, place, checkpoint, resamples=resamples, seed=seed)
+        return None if difference is None else difference_values(difference)
 
     theirs = base.values(checkpoint).values
     common = [name for name in row.values(checkpoint).values if name != ANSWER_ROW and name in theirs]

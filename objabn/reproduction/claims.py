@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from objabn.comparison.bootstrap import Interval, bootstrap_intervals
+from objabn.comparison.quantities import QUANTITIES
 from objabn.comparison.video_table import ANSWER_ROW
 from objabn.reproduction.published import PUBLISHED
 from objabn.reproduction.runs import SCALE, RowRuns, row_named
@@ -98,7 +99,7 @@ CLAIMS += (
 
 
 class Shift(NamedTuple):
-    """What changing one thing of a row does to a number."""
+    """What changing a row does to a number."""
 
     row: str
     """The changed row."""
@@ -114,7 +115,7 @@ class Verdict(NamedTuple):
     published: float | None
     holds: bool
     explained_by: tuple[Shift, ...]
-    """Where it does not hold: changes of one thing that surely move the number towards the claim, or away from it, the largest first."""
+    """Where it does not hold: changes of the first row that surely move the number, to either side, the largest first."""
 
 
 def verdicts(dataset: str, rows: Sequence[RowRuns], checkpoint: str, *, resamples: int, seed: int) -> list[Verdict]:
@@ -125,19 +126,27 @@ def verdicts(dataset: str, rows: Sequence[RowRuns], checkpoint: str, *, resample
         if first is None or second is None or dataset not in claim.datasets:
             continue
         difference = paired(first, claim.first, second, claim.second, checkpoint, resamples=resamples, seed=seed)
+        if difference is None:
+            continue
         holds = claim.holds(difference)
         shifts = [] if holds else shifts_of(claim, rows, checkpoint, resamples=resamples, seed=seed)
         found.append(Verdict(claim, difference, published_difference(dataset, claim), holds, tuple(shifts)))
     return found
 
 
-def paired(first: RowRuns, place: Place, second: RowRuns, other: Place, checkpoint: str, *, resamples: int, seed: int) -> Interval:
-    """Return a number less another, with the interval of the mean difference over videos, each the mean of the seeds that both have."""
+def paired(first: RowRuns, place: Place, second: RowRuns, other: Place, checkpoint: str, *, resamples: int, seed: int) -> Interval | None:
+    """Return a number less another, with the interval of the mean difference over videos, each the mean of the seeds that both have.
+
+    None where they have no seed and no video in common, and between grids for what belongs to one.
+    """
     shared = {run.seed for run in first.seeds} & {run.seed for run in second.seeds}
+    is_one_grid = first.seeds[0].grid == second.seeds[0].grid
+    if not shared or not (is_one_grid or not QUANTITIES[place.quantity].on_grid):
+        return None
     left = first.of(shared).values(checkpoint).values[place.map][place.quantity]
     right = second.of(shared).values(checkpoint).values[other.map][other.quantity]
     (interval,) = bootstrap_intervals((left - right)[:, None] * SCALE.get(place.quantity, 1.0), resamples=resamples, seed=seed)
-    return interval
+    return interval if interval.videos else None
 
 
 def shifts_of(claim: Claim, rows: Sequence[RowRuns], checkpoint: str, *, resamples: int, seed: int) -> list[Shift]:
@@ -146,7 +155,7 @@ def shifts_of(claim: Claim, rows: Sequence[RowRuns], checkpoint: str, *, resampl
     for changed in (row for row in rows if row.row.base == place.row):
         if base is not None and place.map in changed.values(checkpoint).values:
             difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
-            if difference.leaves_out_zero:
+            if difference is not None and difference.leaves_out_zero:
                 found.append(Shift(changed.row.name, place.row, difference))
     return sorted(found, key=lambda shift: -abs(shift.difference.value))
 

@@ -23,8 +23,9 @@ class Curve(NamedTuple):
 
     row: str
     map: str
+    epochs: list[float]
     panels: dict[str, list[float]]
-    """By name of `PANELS`."""
+    """By name of `PANELS`, a value for each of the epochs."""
 
     @property
     def dash(self) -> str:
@@ -56,13 +57,13 @@ def chosen_curves(summary: Values) -> list[Curve]:
         name = next((name for name in ("M_o", "M_u") if name in row["maps"]), None)
         lines = {panel: row["curve"].get(f"{panel}_{name}", []) for panel in PANELS}
         if ("~" not in row["row"] or row["row"] in explaining) and all(len(line) > 1 for line in lines.values()):
-            found.append(Curve(row["row"], str(name), lines))
+            found.append(Curve(row["row"], str(name), row["curve"]["epoch"], lines))
     return found
 
 
 def panel(curves: Sequence[Curve], name: str) -> str:
     """Return one field with its axes and lines."""
-    epochs = max(len(curve.panels[name]) for curve in curves)
+    epochs = max(curve.epochs[-1] for curve in curves)
     values = [value for curve in curves for value in curve.panels[name]]
     levels, steps = ticks(min(values), max(values)), [step for step in ticks(1, epochs) if step == int(step) and step >= 1]
     low, high = levels[0], levels[-1]
@@ -81,7 +82,7 @@ def panel(curves: Sequence[Curve], name: str) -> str:
     marks = [f'<text x="{x(step):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{step:g}</text>' for step in steps]
     lines = [
         f'<polyline fill="none" stroke-width="2" stroke="{colour(place)}"{curve.dash} points="'
-        + " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(curve.panels[name], 1))
+        + " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in zip(curve.epochs, curve.panels[name], strict=True))
         + f'"><title>{escape(curve.row)}</title></polyline>'
         for place, curve in enumerate(curves)
     ]

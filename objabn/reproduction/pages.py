@@ -24,12 +24,17 @@ def notes(summary: dict[str, Any]) -> list[str]:
     """Return what one must know to read the tables."""
     made = f"objabn {summary['versions']['objabn']}, torch {summary['versions']['torch']}, {summary['machine']}"
     missing, (rows, columns) = summary["missing"], summary["grid"]
+    others = {row["row"]: row["grid"] for row in summary["rows"] if row["grid"] != summary["grid"]}
+    of_others = "".join(f", of {name} {high}x{wide}" for name, (high, wide) in others.items())
+    unchosen = [row["row"] for row in summary["rows"] if row["epochs_chosen"] is None]
+    is_mixed = 0 < len(unchosen) < len(summary["rows"])
     return [
         f"Made with `{summary['command']}`: {made}.",
-        f"{summary['dataset']}, budget {summary['budget']}: {summary['clips']}; maps of {rows}x{columns} cells. "
+        f"{summary['dataset']}, budget {summary['budget']}: {summary['clips']}; maps of {rows}x{columns} cells{of_others}. "
         "Entropies compare within one grid only, and the paper's are on another unless this one is 14x14.",
         f"{summary['videos']} test videos. In square brackets 95 % intervals over videos, each the mean of its seeds; behind ± that "
-        "of the seeds; in round brackets what the paper has. A difference is of the same videos.",
+        "of the seeds; in round brackets what the paper has. A difference is of the same videos, and of the seeds that both rows have.",
+        *([f"No epoch was chosen for {', '.join(unchosen)}, so all numbers are of the last one."] if is_mixed else []),
         *([f"Not finished yet: {', '.join(missing)}."] if missing else []),
     ]
 

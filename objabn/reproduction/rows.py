@@ -27,7 +27,7 @@ class Row:
     style: str | None = None
     """A recipe of its own; otherwise that of the budget."""
     base: str | None = None
-    """Of a variation: the row that it is compared with, which it changes in one thing."""
+    """Of a variation: the row that it is compared with."""
     methods: tuple[str, ...] = ()
     """Explainers that are measured beside the network's own maps."""
 
@@ -144,7 +144,8 @@ WHY = (
     "mask+pc~loss.pc=1e-2",
     "mask+pc~optim.prototype_factor=100",
 )
-"""Rows that change one thing each, to find out what a row's numbers rest on; `--rows why` means them all."""
+"""Rows that change one thing each (and one two at once, which do nothing alone), to find out what a row's numbers rest on;
+`--rows why` means them all."""
 
 FEW = tuple(
     f"{row}~data.shots=2~optim.epochs=60~run.evaluate_epochs=5" for row in ("abn", "mask", "mha", "mha~model.merge_init=random", "best")

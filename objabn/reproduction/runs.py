@@ -46,8 +46,8 @@ class RowRuns:
         return tuple(name for name in ("best", "last") if all(name in run.checkpoints for run in self.seeds))
 
     def of(self, seeds: set[int]) -> "RowRuns":
-        """Return the trainings of these seeds alone, or all where there is none of them."""
-        return RowRuns(row=self.row, seeds=tuple(run for run in self.seeds if run.seed in seeds) or self.seeds)
+        """Return the trainings of these seeds alone."""
+        return RowRuns(row=self.row, seeds=tuple(run for run in self.seeds if run.seed in seeds))
 
     def of_seeds(self, checkpoint: str, row: str, quantity: str) -> list[float]:
         """Return the mean over videos of each seed, in the unit that is shown; nothing where one of them has none."""
@@ -65,10 +65,13 @@ class RowRuns:
         }
         return RunValues(name=self.row.name, grid=self.seeds[0].grid, map_names=self.seeds[0].map_names, values=mean)
 
-    def curve(self, name: str) -> list[float]:
-        """Return the mean over the seeds of a number after each epoch; nothing where it was not measured after each."""
-        lines = [[record[name] for record in run.curve if name in record] for run in self.seeds]
-        return [float(np.mean(values)) for values in zip(*lines, strict=False)]
+    def curves(self) -> dict[str, list[float]]:
+        """Return by name what was measured after epochs, the mean over the seeds, and those `epoch`s: all that every seed has."""
+        by_epoch = [{record["epoch"]: record for record in run.curve} for run in self.seeds]
+        epochs = [epoch for epoch in by_epoch[0] if all(epoch in records for records in by_epoch)]
+        rows = [[records[epoch] for records in by_epoch] for epoch in epochs]
+        names = set.intersection(*(set(record) for row in rows for record in row)) if rows else set()
+        return {name: [float(np.mean([record[name] for record in row])) for row in rows] for name in sorted(names)}
 
     @property
     def maps(self) -> list[str]:

@@ -19,7 +19,8 @@ def summarize(dataset: str, budget: str, rows: Sequence[RowRuns], *, facts: dict
     """Return everything that was found; `facts` are what a reader must know beside the numbers.
 
     Intervals hold 95 % over videos, each of which has the mean of its seeds; `std` is over seeds, None with a single one.
-    Where an epoch was chosen on `val`, a row's numbers are those of that epoch, and those of the last one stand under `last`.
+    Where every row has an epoch that was chosen on `val`, its numbers are those of that epoch, and those of the last one stand under
+    `last`.
     """
     checkpoint = "best" if all("best" in row.checkpoints for row in rows) else "last"
     found = verdicts(dataset, rows, checkpoint, resamples=RESAMPLES, seed=seed)
@@ -38,7 +39,6 @@ def row_values(
     dataset: str, row: RowRuns, rows: Sequence[RowRuns], checkpoint: str, found: Sequence[Verdict], *, seed: int
 ) -> dict[str, Any]:
     """Return one row of all."""
-    curves = {name: row.curve(name) for name in sorted({name for run in row.seeds for record in run.curve for name in record} - {"epoch"})}
     explained = [
         {"claim": verdict.claim.text, "experiments": [shift_values(shift) for shift in verdict.explained_by]}
         for verdict in found
@@ -49,16 +49,18 @@ def row_values(
         "what": row.row.what,
         "settings": list(row.row.settings),
         "maps": list(row.seeds[0].map_names),
+        "grid": list(row.seeds[0].grid),
         "seeds": len(row.seeds),
         **numbers(dataset, row, checkpoint, seed=seed),
         "change": change_values(row, rows, checkpoint, resamples=RESAMPLES, seed=seed),
+        "epochs_chosen": [run.chosen_epoch for run in row.seeds] if "best" in row.checkpoints else None,
         "hours": round(sum(run.seconds for run in row.seeds) / 3600, 3),
         "explained_by": explained or None,
-        "curve": {name: rounded(line) for name, line in curves.items()},
+        "curve": {name: rounded(line) for name, line in row.curves().items()},
     }
     if checkpoint == "best":
         last = numbers(dataset, row, "last", seed=seed) | {"change": change_values(row, rows, "last", resamples=RESAMPLES, seed=seed)}
-        values |= {"epochs_chosen": [run.chosen_epoch for run in row.seeds], "last": last}
+        values |= {"last": last}
     return values
 
 

@@ -63,19 +63,32 @@ def map_table(title: str, rows: Sequence[Values]) -> Layout:
 
 
 def change_table(title: str, rows: Sequence[Values], of: Callable[[Values], Values]) -> Layout:
-    """Lay out rows with what each number has more or less than the row they are compared with, one map a line."""
-    head = ("row", "seeds", "top-1 (%)", "more", "NLL", "more", "map", "entropy", "more", "mask IoU", "more")
-    return Layout(title, head, tuple(line for row in rows for line in change_lines(row, of(row))), 1)
+    """Lay out rows, and what each number has more than that of the row they are compared with, one map a line."""
+    head = (
+        "row",
+        "less",
+        "seeds",
+        "top-1 (%)",
+        "difference",
+        "NLL",
+        "difference",
+        "map",
+        "entropy",
+        "difference",
+        "mask IoU",
+        "difference",
+    )
+    return Layout(title, head, tuple(line for row in rows for line in change_lines(row, of(row))), 2)
 
 
 def change_lines(row: Values, values: Values) -> list[tuple[Entry, ...]]:
     """Return the lines of one changed row, the first of which has its name and what the network answers."""
-    change: Values = values["change"] or {"top1": None, "nll": None, "entropy": {}, "mask_iou": {}}
-    first = [Entry(row["row"]), Entry(str(row["seeds"]))]
+    change: Values = values["change"] or {"base": "", "top1": None, "nll": None, "entropy": {}, "mask_iou": {}}
+    first = [Entry(row["row"]), Entry(change["base"]), Entry(str(row["seeds"]))]
     for quantity in ("top1", "nll"):
         first += beside(values[quantity], change[quantity], DIGITS[quantity])
     lines = []
-    for place, name in enumerate(row["maps"] or [""]):
+    for place, name in enumerate(values["entropy"] or [""]):
         line = [Entry()] * len(first) if place else list(first)
         line.append(Entry(name))
         for quantity in ("entropy", "mask_iou"):

@@ -33,8 +33,14 @@ def build_optimizer(net: AttentionNetwork, objective: nn.Module, config: OptimCo
 def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Return the trainable parameters as groups, one for each `factor` of the learning rate and for with and without decay.
 
-    Weights decay; norms and biases (at most one axis) do not, nor do the prototypes, which come last.
+    Weights decay; norms and biases (at most one axis) do not, nor do the prototypes, which come last. ValueError where
+    `map_gain_factor` finds no gain.
     """
+    if config.map_gain_factor != 1 and MAP_GAIN not in dict(net.named_parameters()):
+        raise ValueError(
+            f"optim.map_gain_factor={config.map_gain_factor} is for the batch norm before the maps of abn, object_abn and st_abn, "
+            "and this network has none; leave it 1."
+        )
     alike: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for path, parameter in net.named_parameters():
         if parameter.requires_grad:

@@ -28,7 +28,7 @@ function showGallery(data) {
 function mapChoices(data) {
   const runs = data.gallery.flatMap((card) => card.runs.map((run) => (run.clip?.maps ?? []).map((map) => map.name)));
   const names = [...new Set(runs.flat())].sort((a, b) => (a === "mask") - (b === "mask"));
-  const mains = new Set(runs.filter((of) => of.length).map(mainMap));
+  const mains = new Set(runs.map(mainMap).filter(Boolean));
   const first = mains.size > 1 ? [{ value: MAIN, text: mains.size > 2 ? "main map" : [...mains].join(" or ") }] : [...mains].map((value) => ({ value, text: value }));
   const others = names.filter((name) => mains.size > 1 || !mains.has(name)).map((value) => ({ value, text: value }));
   const all = names.length > 1 ? [{ value: ALL, text: "all" }] : [];

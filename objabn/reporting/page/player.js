@@ -159,7 +159,7 @@ class Player {
 }
 
 // The map that a mask loss pulled to objects, or else the first.
-const mainMap = (names) => (names.includes("M_o") ? "M_o" : names[0]);
+const mainMap = (names) => (names.includes("M_o") ? "M_o" : names.find((name) => name !== "mask"));
 
 // How much each frame weighs, for networks that attend to time.
 function weightBars(weights) {

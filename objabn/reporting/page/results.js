@@ -1,7 +1,7 @@
 // The head of the page: what was evaluated, and what came out.
 
 const SYSTEMS = {
-  abn: "ABN", object_abn: "Object-ABN", st_abn: "ST-ABN", saliency_lstm: "Saliency + ConvLSTM", gated: "Gated attention",
+  abn: "ABN", object_abn: "Object-ABN", st_abn: "ST-ABN", saliency_lstm: "Saliency + ConvLSTM", gated: "Gated attention", plain: "Without attention",
 };
 
 const runColour = (run) => ({ "--run": `var(--run-${run % 6})` });
