@@ -122,6 +122,7 @@ WHY = (
     "mha~model.map_gain=4",
     "abn~optim.map_gain_factor=50",
     "mask~optim.map_gain_factor=50",
+    "mask~optim.map_gain_factor=200",
     "mha~optim.map_gain_factor=50",
     "mask~optim.epochs=30",
     "mask~optim.schedule=constant",
