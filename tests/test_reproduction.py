@@ -247,6 +247,15 @@ def test_rows_of_few_clips_are_compared_with_plain_abn_of_as_few_and_explain_no_
     assert (found[f"mask{few}"]["base"], found[f"mask{few}"]["entropy"]) == (f"abn{few}", {})
     assert found[f"mask{few}"]["top1"]["difference"] == pytest.approx(10)
     assert find_row(f"mha~model.merge_init=random{few}").base == f"mha{few}"
+    fewer = [
+        row_runs(name, seed_run(0, {"M_o": 2.0}, top1=top1))
+        for name, top1 in (("mha", 1.0), (f"mha{few}", 0.9), (f"mha~model.merge_init=random{few}", 0.3))
+    ]
+    (claim,) = [
+        claim for claim in summarize("ucf101", "small", [ABN, *fewer], facts=FACTS)["claims"] if claim["number"].startswith("top1 of mha")
+    ]
+    (experiment,) = claim["explained_by"]
+    assert (experiment["less"], experiment["difference"]) == (f"mha{few}", pytest.approx(-60)), "of as few clips"
     assert all(not claim["explained_by"] for claim in summary["claims"])
     page = markdown_page(summary)
     assert "**Few training clips, last epoch**" in page

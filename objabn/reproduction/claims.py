@@ -150,14 +150,21 @@ def paired(first: RowRuns, place: Place, second: RowRuns, other: Place, checkpoi
 
 
 def shifts_of(claim: Claim, rows: Sequence[RowRuns], checkpoint: str, *, resamples: int, seed: int) -> list[Shift]:
-    """Return the changes to the first row of a claim that surely move its number, largest first."""
-    place, base, found = claim.first, row_named(rows, claim.first.row), []
-    for changed in (row for row in rows if row.row.base == place.row):
-        if base is not None and place.map in changed.values(checkpoint).values:
+    """Return the changes to the first row of a claim that surely move its number, few training clips or all, largest first."""
+    place, found = claim.first, []
+    for changed in rows:
+        base = row_named(rows, changed.row.base or "")
+        is_of_claim = base is not None and kind(changed.row.name) == kind(base.row.name) == place.row
+        if base is not None and is_of_claim and place.map in changed.values(checkpoint).values:
             difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
             if difference is not None and difference.leaves_out_zero:
-                found.append(Shift(changed.row.name, place.row, difference))
+                found.append(Shift(changed.row.name, base.row.name, difference))
     return sorted(found, key=lambda shift: -abs(shift.difference.value))
+
+
+def kind(name: str) -> str:
+    """Return the row of the table that a row is a variation of."""
+    return name.partition("~")[0]
 
 
 def published_difference(dataset: str, claim: Claim) -> float | None:

@@ -109,7 +109,7 @@ def claim_values(verdict: Verdict) -> dict[str, Any]:
 
 def shift_values(shift: Any) -> dict[str, Any]:
     """Return what changing one thing did."""
-    return {"experiment": shift.row, **difference_values(shift.difference)}
+    return {"experiment": shift.row, "less": shift.base, **difference_values(shift.difference)}
 
 
 def place_text(place: Place) -> str:
