@@ -14,7 +14,7 @@ SHOWN = re.findall(r"^\| [^|]+\| `(--[^`]+)` \|", PAGE, re.MULTILINE) + re.finda
 
 
 def test_the_page_shows_settings() -> None:
-    assert len(SHOWN) == 21
+    assert len(SHOWN) == 22
 
 
 @pytest.mark.parametrize("words", SHOWN)
