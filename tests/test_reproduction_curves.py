@@ -59,6 +59,15 @@ def test_points_lie_where_the_axes_say() -> None:
     assert [text.text for text in root.findall(f"{SVG}text")] == ["abn, M_u", "mha, M_o", "mask~model.map_gain=4, M_o"]
 
 
+def test_a_network_without_maps_has_the_curves_of_its_answer() -> None:
+    plain = {"row": "plain", "maps": [], "curve": {"epoch": [1, 2], "top1": [50.0, 100.0], "nll": [0.5, 0.1]}}
+    root = ElementTree.fromstring(picture({"rows": [SUMMARY["rows"][0], plain], "claims": []}))
+    titles = [field.findall(f"{SVG}text")[0].text for field in root.findall(f"{SVG}g")]
+    assert titles == ["Entropy of the map (bits)", "IoU of the map with the masks", "Top-1 (%)", "NLL"]
+    assert [len(field.findall(f"{SVG}polyline")) for field in root.findall(f"{SVG}g")] == [1, 1, 1, 1]
+    assert [text.text for text in root.findall(f"{SVG}text")] == ["abn, M_u", "plain"]
+
+
 def test_names_are_no_markup_and_without_curves_there_is_no_picture() -> None:
     odd = {"rows": [row("<b>", ["M_o"], [2.0, 1.0], [0.4, 0.5])], "claims": []}
     assert ElementTree.fromstring(picture(odd)).findall(f"{SVG}text")[0].text == "<b>, M_o"

@@ -154,11 +154,11 @@ def shifts_of(claim: Claim, rows: Sequence[RowRuns], checkpoint: str, *, resampl
     place, found = claim.first, []
     for changed in rows:
         base = row_named(rows, changed.row.base or "")
-        is_of_claim = base is not None and kind(changed.row.name) == kind(base.row.name) == place.row
-        if base is not None and is_of_claim and place.map in changed.values(checkpoint).values:
-            difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
-            if difference is not None and difference.leaves_out_zero:
-                found.append(Shift(changed.row.name, base.row.name, difference))
+        if base is None or not kind(changed.row.name) == kind(base.row.name) == place.row:
+            continue
+        difference = paired(changed, place, base, place, checkpoint, resamples=resamples, seed=seed)
+        if difference is not None and difference.leaves_out_zero:
+            found.append(Shift(changed.row.name, base.row.name, difference))
     return sorted(found, key=lambda shift: -abs(shift.difference.value))
 
 

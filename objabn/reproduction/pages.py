@@ -1,21 +1,18 @@
 """A reproduction to read: as Markdown, and as one HTML file that needs nothing else, with curves over the epochs."""
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from objabn.comparison.layout import Entry, Layout
 from objabn.comparison.markup import markdown
-from objabn.reproduction.curves import colour, picture
+from objabn.reproduction.curves import NAMESPACE, picture
 from objabn.reproduction.tables import tables
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222;background:#fff}
 table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
-th.name,td.name{text-align:left}td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
-figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:600}svg{border-left:1px solid #999;border-bottom:1px solid #999}
+th.name,td.name{text-align:left}td.name{min-width:8em}
+td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}td small{color:#999}}"""
-CURVES = {"entropy_M_o": "H(M_o), bits", "entropy_M_u": "H(M_u), bits", "mask_iou_M_o": "mask IoU of M_o", "top1": "top-1, %", "nll": "NLL"}
-WIDTH, HEIGHT = 360, 200
 PICTURE = "reproduction.svg"
 """Name of the file beside the page that holds `picture`."""
 
@@ -51,7 +48,7 @@ def html_page(summary: dict[str, Any]) -> str:
     """Return the page as HTML; nothing in it is markup but what is written here."""
     title = escape(f"Reproduction of Object-ABN: {summary['dataset']}")
     body = [f"<p>{escape(note)}</p>" for note in notes(summary)] + [html_table(table) for table in tables(summary)]
-    body += [chart(summary["rows"], name, text) for name, text in CURVES.items()]
+    body.append(picture(summary).replace(NAMESPACE, ""))  # which within HTML goes without saying, and looks like an address
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -75,31 +72,3 @@ def cell(entry: Entry, place: int, table: Layout) -> str:
 def name_class(place: int, table: Layout) -> str:
     """Return the mark of columns that say what a row is."""
     return ' class="name"' if place < table.names else ""
-
-
-def chart(rows: Sequence[dict[str, Any]], name: str, text: str) -> str:
-    """Return the curves of all rows that have this number, over the part of training that is over; nothing where none has."""
-    lines = {row["row"]: row["curve"][name] for row in rows if len(row["curve"].get(name, [])) > 1}
-    if not lines:
-        return ""
-    values = [value for line in lines.values() for value in line]
-    low, high = min(values), max(values)
-    colours = {row: colour(place) for place, row in enumerate(lines)}
-    drawn = "".join(
-        f'<polyline fill="none" stroke-width="2" stroke="{colours[row]}" points="{points(line, low, high)}"><title>{escape(row)}</title>'
-        "</polyline>"
-        for row, line in lines.items()
-    )
-    key = "".join(f'<br><span style="color:{colours[row]}">■</span> {escape(row)} {line[-1]:.3f}' for row, line in lines.items())
-    return (
-        f"<figure><figcaption>{escape(text)}: {low:.3f} to {high:.3f}, by part of the training</figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">{drawn}</svg>{key}</figure>'
-    )
-
-
-def points(line: Sequence[float], low: float, high: float) -> str:
-    """Return a curve in pixels, its first value at the left and its last at the right."""
-    span = (high - low) or 1.0
-    return " ".join(
-        f"{WIDTH * place / (len(line) - 1):.1f},{HEIGHT - HEIGHT * (value - low) / span:.1f}" for place, value in enumerate(line)
-    )

@@ -60,7 +60,7 @@ def row_values(
     }
     if checkpoint == "best":
         last = numbers(dataset, row, "last", seed=seed) | {"change": change_values(row, rows, "last", resamples=RESAMPLES, seed=seed)}
-        values |= {"last": last}
+        values["last"] = last
     return values
 
 

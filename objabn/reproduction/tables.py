@@ -17,15 +17,14 @@ def tables(summary: Values) -> list[Layout]:
     whole = [row for row in rows if "~" not in row["row"]]
     few = [row for row in rows if f"~{FEWER}" in row["row"]]
     changed = [row for row in rows if row not in whole and row not in few]
-    versions: list[tuple[str, Callable[[Values], Values]]] = [
-        ("epoch chosen on val" if summary["checkpoint"] == "best" else "last epoch", lambda row: row)
-    ]
-    if summary["checkpoint"] == "best":
-        versions.append(("last epoch", lambda row: row["last"]))
-    found = [paper_table(f"Test videos, {name}", whole, of) for name, of in versions]
+    is_chosen = summary["checkpoint"] == "best"
+    versions: dict[str, Callable[[Values], Values]] = {"last epoch": (lambda row: row["last"]) if is_chosen else (lambda row: row)}
+    if is_chosen:
+        versions = {"epoch chosen on val": lambda row: row} | versions
+    found = [paper_table(f"Test videos, {name}", whole, of) for name, of in versions.items()]
     found += [claims_table(summary["claims"]), map_table("Where maps lie", whole)]
-    found += [change_table(f"One thing changed, {name}", changed, of) for name, of in versions]
-    found += [change_table(f"Few training clips, {name}", few, of) for name, of in versions]
+    found += [change_table(f"One thing changed, {name}", changed, of) for name, of in versions.items()]
+    found += [change_table(f"Few training clips, {name}", few, of) for name, of in versions.items()]
     return [table for table in found if table.rows]
 
 

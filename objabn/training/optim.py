@@ -13,6 +13,7 @@ from objabn.models.network import AttentionNetwork
 from objabn.training.parts import part_of
 
 MAP_GAIN = "branch.map_norm.weight"
+"""Name of the parameter that `map_gain_factor` is about."""
 PLATEAU_THRESHOLD = 1e-4
 """Part of the lowest NLL by which another one must be lower."""
 
@@ -44,8 +45,7 @@ def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimC
     alike: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for path, parameter in net.named_parameters():
         if parameter.requires_grad:
-            gain = config.map_gain_factor if path == MAP_GAIN else 1.0
-            alike.setdefault((gain * rate_factor(config, part_of(net, path)), parameter.ndim > 1), []).append(parameter)
+            alike.setdefault((rate_factor(config, net, path), parameter.ndim > 1), []).append(parameter)
     groups = [
         {"params": alike[factor, decays], "weight_decay": config.weight_decay * decays, "factor": factor}
         for factor, decays in sorted(alike, reverse=True)
@@ -54,15 +54,15 @@ def parameter_groups(net: AttentionNetwork, objective: nn.Module, config: OptimC
     return [*groups, {"params": prototypes, "weight_decay": 0.0, "factor": config.prototype_factor}] if prototypes else groups
 
 
-def rate_factor(config: OptimConfig, part: str) -> float:
-    """Return the learning rate of a part of the network as a multiple of `lr`."""
+def rate_factor(config: OptimConfig, net: AttentionNetwork, path: str) -> float:
+    """Return the learning rate of a parameter as a multiple of `lr`."""
     factors = {
         "stem": config.backbone_factor,
         "tail": config.backbone_factor,
         "branch": config.branch_factor,
         "gate": config.branch_factor,
     }
-    return factors.get(part, 1.0)
+    return factors.get(part_of(net, path), 1.0) * (config.map_gain_factor if path == MAP_GAIN else 1.0)
 
 
 def learning_rate(config: OptimConfig, step: int, *, steps_per_epoch: int, history: Iterable[dict[str, Any]] = ()) -> float:
