@@ -11,7 +11,7 @@ from objabn.reproduction.tables import tables
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222;background:#fff}
 table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
 th.name,td.name{text-align:left}td.name{min-width:8em}
-td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
+td.name,td:last-child{overflow-wrap:anywhere}td small{color:#777;display:block;white-space:nowrap}caption{text-align:left;font-weight:600}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}td small{color:#999}}"""
 PICTURE = "reproduction.svg"
 """Name of the file beside the page that holds `picture`."""
