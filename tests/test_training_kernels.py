@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_resume import Killed, Mortal, assert_same_end
 from toys import nano, toy_batch, toy_config
 
-from objabn.config import Config, RunConfig
+from objabn.config import Config, OptimConfig, RunConfig
 from objabn.kernels import optimize
 from objabn.kernels.modules import DepthwiseConv3d
 from objabn.training.kernels import chosen_kernels
@@ -42,6 +43,18 @@ def test_a_run_keeps_its_kernels_and_gives_the_network_back_as_it_was(
     monkeypatch.setattr(optimize, "time_directions", None)
     with chosen_kernels(net, config, resolve_precision("cpu", "off"), tmp_path):
         assert [module for module in net.modules() if isinstance(module, DepthwiseConv3d)]
+
+
+def test_a_killed_run_goes_on_with_its_kernels_to_the_same_bits(config: Config, tmp_path: Path) -> None:
+    config = replace(config, optim=OptimConfig(epochs=2, batch=4, lr=1e-2), run=replace(config.run, checkpoint_steps=2))
+    batches = [toy_batch(seed) for seed in range(3)]
+    fit(nano(config), batches, config, run_folder=tmp_path / "straight", loggers=[])
+    with pytest.raises(Killed):
+        fit(nano(config), Mortal(batches, 5), config, run_folder=tmp_path / "killed", loggers=[])
+    fit(nano(config, seed=5), batches, config, run_folder=tmp_path / "killed", resume=True, loggers=[])
+    ways = json.loads((tmp_path / "killed/kernels.json").read_text())["ways"].values()
+    assert {found["input_gradient"] for found in ways} == {"flipped"}
+    assert_same_end(tmp_path / "straight", tmp_path / "killed")
 
 
 @pytest.mark.parametrize("setting", [{"kernels": "stock"}, {"deterministic": True}])
